@@ -1,0 +1,87 @@
+"""Where an agent keeps its state, and where its control socket is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True)
+class StateDir:
+    """The folder that one agent owns; every path in it is derived here and nowhere else."""
+
+    root: Path
+
+    @classmethod
+    def default(cls, robot: str) -> StateDir:
+        """``~/.local/state/armada/<robot>`` or what the platform uses instead."""
+        return cls(Path(platformdirs.user_state_dir("armada")) / robot)
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "agent.lock"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def default_dataset(self) -> Path:
+        return self.datasets / "default"
+
+    @property
+    def training(self) -> Path:
+        return self.root / "training"
+
+    @property
+    def processors(self) -> Path:
+        """The normaliser that this robot froze at its first training; it never travels."""
+        return self.training / "processors"
+
+    @property
+    def runtime(self) -> Path:
+        """Short-lived files. Sockets: the path of a Unix socket has 107 bytes at most (macOS 103),
+        and state folders may be deeper than that, hence a folder named by a digest."""
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        digest = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:16]
+        return base / f"armada-{os.getuid()}" / digest
+
+    @property
+    def control_socket(self) -> Path:
+        return self.runtime / "control.sock"
+
+    @property
+    def shared_memory(self) -> Path:
+        """A folder in memory where there is one, so that frames never wait for a disk."""
+        shm = Path("/dev/shm")
+        base = shm if shm.is_dir() and os.access(shm, os.W_OK) else Path(tempfile.gettempdir())
+        return base / f"armada-{os.getuid()}" / self.runtime.name
+
+    def create(self) -> None:
+        """Make the folders; those that hold sockets and frames are for this user only."""
+        for folder in (self.root, self.logs, self.models, self.datasets, self.training):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.runtime, self.shared_memory):
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)

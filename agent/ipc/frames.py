@@ -48,7 +48,7 @@ class FrameViews:
 
     state: NDArray[np.float32]
     action: NDArray[np.float32]
-    images: dict[str, NDArray[np.uint8]]
+    images: Mapping[str, NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)

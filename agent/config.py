@@ -1,0 +1,213 @@
+"""The configuration of ``armada run``: LeRobot's fields where LeRobot has them, ours beside them.
+
+No ``from __future__ import annotations`` here: draccus reads the types of the fields.
+"""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lerobot.robots.config import RobotConfig
+from lerobot.teleoperators.config import TeleoperatorConfig
+
+from agent.paths import StateDir
+from agent.recorder.config import RecordConfig
+from robots.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(kw_only=True)
+class PolicyRef:
+    """Which policy: a folder or a hub id, as LeRobot's ``--policy.path``."""
+
+    # Folder of a LeRobot `pretrained_model`, or a hub id such as lerobot/smolvla_base.
+    path: str = ""
+    # Fields of the policy's own config as `name=value`; `--policy.num_steps=5` lands here.
+    overrides: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class InferenceConfig:
+    """When the policy is asked, and how long it may take."""
+
+    # Ask for the next chunk at the latest when this share of a chunk is left to run.
+    ask_below: float = 0.5
+    # Replace the policy worker when a chunk takes longer than this, in seconds.
+    deadline_s: float = 60.0
+    # Threads of the policy worker; 0 lets torch decide.
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.ask_below <= 1.0:
+            raise ConfigError(
+                "must be above 0 and at most 1", field="--inference.ask_below", value=self.ask_below
+            )
+        if self.deadline_s <= 0:
+            raise ConfigError(
+                "must be positive", field="--inference.deadline_s", value=self.deadline_s
+            )
+        if self.threads < 0:
+            raise ConfigError("can't be negative", field="--inference.threads", value=self.threads)
+
+
+@dataclass(kw_only=True)
+class GuardConfig:
+    """Limits between any source of actions and the arm. There is no switch to turn it off."""
+
+    # Largest change of a joint from one tick to the next, in % of its range. 8 % at 30 Hz is about
+    # what an unloaded STS3215 can follow.
+    max_step_percent: float = 8.0
+    # Margin kept from the ends of a joint's calibrated range, in % of the range.
+    margin_percent: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.max_step_percent <= 100.0:
+            raise ConfigError(
+                "must be above 0 and at most 100",
+                field="--guard.max_step_percent",
+                value=self.max_step_percent,
+            )
+        if not 0.0 <= self.margin_percent < 50.0:
+            raise ConfigError(
+                "must be at least 0 and below 50",
+                field="--guard.margin_percent",
+                value=self.margin_percent,
+            )
+
+
+@dataclass(kw_only=True)
+class BrokerConfig:
+    """The MQTT broker for telemetry and commands; without a host there is none."""
+
+    # Host of the broker; empty: no telemetry and no remote commands.
+    host: str = ""
+    port: int = 1883
+    username: str = ""
+    # Name of the environment variable that holds the password (a password never stands in a flag).
+    password_env: str = ""
+    # CA certificate file; given, the connection uses TLS.
+    tls_ca: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise ConfigError("isn't a port", field="--broker.port", value=self.port)
+        if self.password_env and self.password_env not in os.environ:
+            raise ConfigError(
+                "isn't set in the environment",
+                field="--broker.password_env",
+                value=self.password_env,
+                remedy=f"export {self.password_env}=…",
+            )
+        if self.tls_ca and not Path(self.tls_ca).is_file():
+            raise ConfigError("isn't a file", field="--broker.tls_ca", value=self.tls_ca)
+
+
+@dataclass(kw_only=True)
+class FederationConfig:
+    """The fleet's server; without a SuperLink the robot learns alone."""
+
+    # Fleet API of the SuperLink, host:port; empty: no federated rounds.
+    superlink: str = ""
+    # Release service of the server, host:port; empty: releases are not pulled.
+    server: str = ""
+    # CA certificate for both, a PEM file; empty: plaintext, allowed on loopback only.
+    root_certificates: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("superlink", "server"):
+            value = getattr(self, name)
+            if not value:
+                continue
+            host, _, port = value.rpartition(":")
+            if not host or not port.isdigit():
+                raise ConfigError("must be host:port", field=f"--federation.{name}", value=value)
+            if not self.root_certificates and host not in ("127.0.0.1", "localhost", "[::1]"):
+                raise ConfigError(
+                    "plaintext is for loopback only",
+                    field=f"--federation.{name}",
+                    value=value,
+                    remedy="Give --federation.root_certificates=ca.crt",
+                )
+        if self.root_certificates and not Path(self.root_certificates).is_file():
+            raise ConfigError(
+                "isn't a file",
+                field="--federation.root_certificates",
+                value=self.root_certificates,
+            )
+
+
+@dataclass(kw_only=True)
+class RunConfig:
+    """``armada run``: an arm, what drives it, what is recorded, and which fleet it belongs to."""
+
+    # The arm, as in lerobot-rollout: --robot.type=so101_follower --robot.port=… --robot.cameras=…
+    robot: RobotConfig
+    # A leader arm or another LeRobot teleoperator that drives while episodes are recorded.
+    teleop: TeleoperatorConfig | None = None
+    # What drives otherwise: --policy.path=lerobot/smolvla_base
+    policy: PolicyRef = field(default_factory=PolicyRef)
+    # What is recorded; without --dataset.num_episodes nothing is until the operator asks.
+    dataset: RecordConfig = field(default_factory=RecordConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
+    federation: FederationConfig = field(default_factory=FederationConfig)
+    # Control rate in Hz.
+    fps: int = 30
+    # Seconds to run; 0: until stopped.
+    duration: float = 0.0
+    # The task in words, as the policy is told it.
+    task: str = ""
+    # Torch device of the policy: cuda, mps or cpu; empty: the policy's own or the best there is.
+    device: str = ""
+    # Robot keys to policy keys: {"observation.images.front": "observation.images.camera1"}
+    rename_map: dict[str, str] = field(default_factory=dict)
+    # Move back to the pose at start before letting go, as lerobot-rollout does.
+    return_to_initial_position: bool = True
+    # Name of this robot in its fleet; empty: --robot.id.
+    name: str = ""
+    fleet: str = "default"
+    # Where models, episodes and logs are kept; empty: the user's state folder.
+    state_dir: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fps <= 200:
+            raise ConfigError("must be from 1 to 200 Hz", field="--fps", value=self.fps)
+        if self.duration < 0:
+            raise ConfigError("can't be negative", field="--duration", value=self.duration)
+        for flag, value in (("--name", self.robot_name), ("--fleet", self.fleet)):
+            if not _NAME.fullmatch(value):
+                raise ConfigError(
+                    "must be 1–63 letters, digits, dots, dashes or underscores",
+                    field=flag,
+                    value=value,
+                )
+        if self.teleop is None and not self.policy.path:
+            raise ConfigError(
+                "nothing drives the arm",
+                field="--policy.path",
+                remedy="Give --policy.path=…, --teleop.type=…, or both",
+            )
+        self.task = self.task or self.dataset.single_task
+        if self.policy.path and not self.task:
+            raise ConfigError(
+                "the policy needs the task in words",
+                field="--task",
+                remedy='Give --task="Pick up the cube"',
+            )
+
+    @property
+    def robot_name(self) -> str:
+        return self.name or self.robot.id or "robot"
+
+    @property
+    def state(self) -> StateDir:
+        return (
+            StateDir(Path(self.state_dir)) if self.state_dir else StateDir.default(self.robot_name)
+        )
+
+    @property
+    def dataset_root(self) -> Path:
+        return Path(self.dataset.root) if self.dataset.root else self.state.default_dataset

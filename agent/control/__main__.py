@@ -1,0 +1,56 @@
+"""``python -m agent.control --config_path=…``: the control process, started by the supervisor.
+
+Exit status: 0 shut down in order, 2 refused before anything moved, else a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+from agent.commands.parsing import parse
+from agent.config import RunConfig
+from agent.control.build import build
+from agent.logs import configure
+from robots.errors import ArmadaError
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: list[str]) -> int:
+    """Build everything, run the loop, let go."""
+    configure()
+    try:
+        config = parse(RunConfig, argv, prog="agent.control")
+        loop, peers = build(config)
+    except ArmadaError as error:
+        logger.error("%s", error)
+        return 2
+
+    def on_term(number: int, frame: FrameType | None) -> None:
+        loop.shutdown(signal.Signals(number).name)
+
+    def on_stop(number: int, frame: FrameType | None) -> None:
+        loop.stop(f"local signal {signal.Signals(number).name}")
+
+    signal.signal(signal.SIGTERM, on_term)
+    signal.signal(signal.SIGUSR1, on_stop)
+    # Ctrl-C in a terminal reaches the whole group; the supervisor turns it into an order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(PermissionError):
+        os.nice(-5)
+    # What exists now lives as long as the process: never look at it again for garbage.
+    gc.collect()
+    gc.freeze()
+    loop.run(peers)
+    peers.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

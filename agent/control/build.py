@@ -1,0 +1,187 @@
+"""Puts the control process together from its configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lerobot.robots import Robot, make_robot_from_config
+from lerobot.teleoperators import make_teleoperator_from_config
+
+from agent.config import RunConfig
+from agent.control.arm import Arm
+from agent.control.episodes import EpisodeSchedule
+from agent.control.guard import Guard
+from agent.control.loop import ControlLoop
+from agent.control.operator_role import Handler, OperatorRole
+from agent.control.peers import Peers
+from agent.control.policy_role import PolicyRole
+from agent.control.recorder_role import RecorderRole
+from agent.control.sources import Hold, PolicySource, Source, TeleopSource
+from agent.control.stats import LoopStats
+from agent.control.ticker import Ticker
+from agent.control.timeline import Timeline
+from agent.ipc import FrameBuffer, FrameLayout
+from robots.errors import ConfigError
+from robots.registry import register_all
+
+RING_B = 128 * 1024 * 1024
+"""Memory for frames on their way to the recorder: 2 s of two 640×480 cameras at 30 Hz."""
+
+
+def make_robot(config: RunConfig) -> tuple[Robot, FrameLayout]:
+    """Build the robot without connecting to it.
+
+    Raises:
+        ConfigError: LeRobot refuses the configuration.
+    """
+    register_all()
+    try:
+        robot = make_robot_from_config(config.robot)
+    except (ValueError, TypeError, ImportError) as error:
+        raise ConfigError(
+            f"the robot can't be built: {error}", field="--robot.type", value=config.robot.type
+        ) from error
+    return robot, FrameLayout.from_features(robot.observation_features, robot.action_features)
+
+
+def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
+    """Connect the arm and everything around it; the loop can run when it returns.
+
+    Raises:
+        ArmadaError: something is refused; the arm was not moved and is released.
+    """
+    robot, layout = make_robot(config)
+    state = config.state
+    state.create()
+    arm = Arm(robot, layout)
+    stats = LoopStats(1.0 / config.fps)
+    timeline = Timeline()
+    teleop = None
+    if config.teleop is not None:
+        teleop = TeleopSource(make_teleoperator_from_config(config.teleop), layout.action_names)
+
+    shared = state.shared_memory
+    observations = FrameBuffer(shared / "observation.frames", layout, 2, create=True)
+    slots = max(8, min(64, RING_B // layout.slot_nbytes))
+    ring = FrameBuffer(shared / "recorder.frames", layout, slots, create=True)
+
+    about: dict[str, Any] = {
+        "layout": layout.to_json(),
+        "fps": config.fps,
+        "task": config.task,
+        "robot": config.robot_name,
+        "robot_type": robot.name,
+    }
+
+    # The roles need the loop (to emit events) and the loop needs the roles: it is filled in below.
+    loop: ControlLoop
+
+    def emit(kind: str, cause: str, **data: Any) -> None:
+        loop.emit(kind, cause, **data)
+
+    policy = PolicyRole(
+        buffer=observations,
+        timeline=timeline,
+        stats=stats,
+        emit=emit,
+        welcome=about | {"buffer": str(observations.path), "slots": 2},
+        ask_below=config.inference.ask_below,
+        deadline_s=config.inference.deadline_s,
+    )
+    recorder = RecorderRole(
+        buffer=ring,
+        emit=emit,
+        welcome=about | {"buffer": str(ring.path), "slots": slots},
+        on_gone=lambda: loop.recorder_gone(),
+    )
+    sources: dict[str, Source] = {"hold": Hold()}
+    if config.policy.path:
+        sources["policy"] = PolicySource(timeline, policy)
+    if teleop is not None:
+        sources["teleop"] = teleop
+    schedule = EpisodeSchedule(
+        episode_ticks=round(config.dataset.episode_time_s * config.fps),
+        reset_ticks=round(config.dataset.reset_time_s * config.fps),
+    )
+    schedule.start(config.dataset.num_episodes)
+
+    arm.connect()
+    try:
+        if teleop is not None:
+            teleop.connect()
+        low, high = arm.limits()
+        guard = Guard(
+            layout.action_names,
+            low,
+            high,
+            max_step_percent=config.guard.max_step_percent,
+            margin_percent=config.guard.margin_percent,
+        )
+        loop = ControlLoop(
+            arm=arm,
+            guard=guard,
+            ticker=Ticker(config.fps),
+            stats=stats,
+            sources=sources,
+            source="teleop" if teleop is not None else "policy",
+            policy=policy,
+            recorder=recorder,
+            schedule=schedule,
+            task=config.task,
+            duration_s=config.duration,
+            park=config.return_to_initial_position,
+        )
+        operators = OperatorRole(_handlers(loop), loop.status, lambda fields: relay(fields))
+        peers = Peers(
+            state.control_socket,
+            {
+                "policy": policy,
+                "recorder": recorder,
+                "link": operators,
+                "cli": operators,
+                "supervisor": operators,
+            },
+        )
+    except BaseException:
+        arm.release()
+        raise
+
+    def relay(fields: dict[str, Any]) -> None:
+        peers.publish("event", fields)
+
+    return loop, peers
+
+
+def _handlers(loop: ControlLoop) -> dict[str, Handler]:
+    def text(args: dict[str, Any], name: str, default: str | None = None) -> str:
+        value = args.get(name, default)
+        if not isinstance(value, str) or not value:
+            raise ConfigError("must be a text", field=name, value=value)
+        return value
+
+    def record_start(args: dict[str, Any]) -> None:
+        episodes = args.get("episodes", 1)
+        if not isinstance(episodes, int) or not 1 <= episodes <= 10_000:
+            raise ConfigError("must be from 1 to 10000", field="episodes", value=episodes)
+        loop.schedule.start(episodes)
+
+    def record_stop(args: dict[str, Any]) -> None:
+        loop.recorder.end_episode(save=True)
+        loop.schedule.stop()
+
+    def record_discard(args: dict[str, Any]) -> None:
+        if not loop.schedule.discard():
+            raise ConfigError("no episode is being recorded", field="record_discard")
+        loop.recorder.end_episode(save=False)
+
+    return {
+        "status": lambda args: loop.status(),
+        "stop": lambda args: loop.stop(text(args, "reason", "the operator's stop")),
+        "clear": lambda args: loop.clear(),
+        "source": lambda args: loop.set_source(text(args, "name")),
+        "task": lambda args: loop.set_task(text(args, "task")),
+        "record_start": record_start,
+        "record_stop": record_stop,
+        "record_discard": record_discard,
+        "shutdown": lambda args: loop.shutdown(text(args, "reason", "the operator's order")),
+    }

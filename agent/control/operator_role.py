@@ -1,0 +1,61 @@
+"""Commands from whoever may give them: the local CLI, the MQTT link, the supervisor.
+
+A command is answered at once; what takes longer shows up as events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agent.control.peers import Peer
+from agent.ipc import Message
+from robots.errors import ArmadaError
+
+Handler = Callable[[dict[str, Any]], Any]
+"""Takes the command's arguments, returns the result (JSON), raises ArmadaError to refuse."""
+
+
+class OperatorRole:
+    """Hands commands to their handlers.
+
+    Args:
+        handlers: Command name → handler.
+        status: Fields of the welcome message.
+        relay: Called with events that a peer (the supervisor) wants everybody to see.
+    """
+
+    def __init__(
+        self,
+        handlers: dict[str, Handler],
+        status: Callable[[], dict[str, Any]],
+        relay: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._handlers = handlers
+        self._status = status
+        self._relay = relay
+
+    def welcome(self, peer: Peer) -> dict[str, Any]:
+        return self._status()
+
+    def on_message(self, peer: Peer, message: Message) -> None:
+        if message.kind == "event":
+            self._relay(message.fields)
+            return
+        if message.kind != "command":
+            return
+        name, args = message.fields.get("name"), message.fields.get("args") or {}
+        reply: dict[str, Any] = {"id": message.fields.get("id"), "ok": True}
+        handler = self._handlers.get(str(name))
+        if handler is None or not isinstance(args, dict):
+            known = ", ".join(sorted(self._handlers))
+            reply |= {"ok": False, "error": f"no such command: {name}. One of: {known}"}
+        else:
+            try:
+                reply["result"] = handler(args)
+            except ArmadaError as error:
+                reply |= {"ok": False, "error": str(error)}
+        peer.channel.send("reply", **reply)
+
+    def on_lost(self, peer: Peer) -> None:
+        """Operators come and go."""

@@ -1,0 +1,113 @@
+"""Where actions come from: a leader, the policy's timeline, or nowhere (hold)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import numpy as np
+from lerobot.teleoperators import Teleoperator
+from numpy.typing import NDArray
+
+from agent.control.arm import Observation
+from agent.control.policy_role import PolicyRole
+from agent.control.timeline import Timeline
+from robots.errors import DeviceError
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Proposes the action for a tick, in the layout's order and the robot's units."""
+
+    name: str
+
+    def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
+        """(A,) or ``None`` when there is none (starvation). MUST return within a millisecond or
+        so: it runs in the control loop."""
+
+    def reset(self) -> None:
+        """Forget what was planned: another source took over, the operator stopped, or the task
+        changed."""
+
+
+class Hold:
+    """No action: the arm keeps its last one."""
+
+    name = "hold"
+
+    def propose(self, tick: int, observation: Observation) -> None:
+        return None
+
+    def reset(self) -> None:
+        """Nothing is planned."""
+
+
+class PolicySource:
+    """Takes this tick's action from the timeline and offers the observation to the policy."""
+
+    name = "policy"
+
+    def __init__(self, timeline: Timeline, role: PolicyRole) -> None:
+        self._timeline = timeline
+        self._role = role
+
+    def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
+        self._role.offer(tick, observation.state, observation.images)
+        planned = self._timeline.take(tick)
+        return None if planned is None else planned.action
+
+    def reset(self) -> None:
+        self._role.reset()
+
+
+class TeleopSource:
+    """Follows a LeRobot teleoperator.
+
+    Args:
+        teleop: Built, not connected.
+        action_names: The robot's, in the layout's order.
+    """
+
+    name = "teleop"
+
+    def __init__(self, teleop: Teleoperator, action_names: tuple[str, ...]) -> None:
+        self._teleop = teleop
+        self._names = action_names
+
+    def connect(self) -> None:
+        """Connect without a prompt.
+
+        Raises:
+            DeviceError: no connection, or not calibrated.
+        """
+        try:
+            self._teleop.connect(calibrate=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DeviceError(
+                f"the teleoperator can't be connected: {error}",
+                field="--teleop.type",
+                value=self._teleop.name,
+            ) from error
+        if not self._teleop.is_calibrated:
+            raise DeviceError(
+                "the teleoperator isn't calibrated",
+                field="--teleop.id",
+                value=self._teleop.id,
+                remedy="Run `lerobot-calibrate` with the same --teleop flags",
+            )
+
+    def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
+        try:
+            action = self._teleop.get_action()
+        except (OSError, RuntimeError) as error:
+            logger.warning("the teleoperator failed: %s", error)
+            return None
+        return np.array([action[name] for name in self._names], np.float32)
+
+    def reset(self) -> None:
+        """A leader plans nothing."""
+
+    def disconnect(self) -> None:
+        if self._teleop.is_connected:
+            self._teleop.disconnect()

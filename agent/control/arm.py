@@ -105,7 +105,7 @@ class Arm:
         return np.array(low, np.float32), np.array(high, np.float32)
 
     def observe(self) -> Observation | None:
-        """Read joints and cameras; ``None`` when that failed (``is_lost`` says whether for good)."""
+        """Read joints and cameras; ``None`` when that failed (``is_lost``: for good)."""
         try:
             values = self._robot.get_observation()
         except _BUS_ERRORS as error:

@@ -21,7 +21,7 @@ from agent.control.stats import LoopStats
 from agent.control.ticker import Ticker
 from agent.control.timeline import Timeline
 from agent.ipc import FrameBuffer, FrameLayout
-from robots.errors import ConfigError
+from robots.errors import ArmadaError, ConfigError
 from robots.registry import register_all
 
 RING_B = 128 * 1024 * 1024
@@ -38,6 +38,9 @@ def make_robot(config: RunConfig) -> tuple[Robot, FrameLayout]:
     try:
         robot = make_robot_from_config(config.robot)
     except (ValueError, TypeError, ImportError) as error:
+        if isinstance(error.__cause__, ArmadaError):
+            # LeRobot wraps what a plug-in's constructor raises; ours is already clear.
+            raise error.__cause__ from None
         raise ConfigError(
             f"the robot can't be built: {error}", field="--robot.type", value=config.robot.type
         ) from error
@@ -147,7 +150,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
         raise
 
     def relay(fields: dict[str, Any]) -> None:
-        peers.publish("event", fields)
+        peers.publish("event", fields | {"relayed": True})
 
     return loop, peers
 

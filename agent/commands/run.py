@@ -1,0 +1,58 @@
+"""``armada run``: an arm, its policy, its recorder and its place in a fleet, until stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.commands.base import Command
+
+
+def main(argv: list[str]) -> int:
+    """Run an agent in the foreground; a service manager or a terminal keeps it there."""
+    from rich.console import Console
+
+    from agent.commands.parsing import parse
+    from robots.registry import register_all
+
+    register_all()
+    from agent.config import RunConfig
+    from agent.supervisor.supervisor import Supervisor
+
+    console = Console()
+    config = parse(RunConfig, argv, prog="armada run")
+    supervisor = Supervisor(config, console)
+    status = supervisor.run()
+    if supervisor.telemetry:
+        console.print(summary(supervisor.telemetry))
+    return status
+
+
+def summary(telemetry: dict[str, Any]) -> Any:
+    """A table of what a run did, from its last telemetry."""
+    from rich.table import Table
+
+    table = Table(title="This run", show_header=False)
+    rows = (
+        ("rate", f"{telemetry['rate_hz']:.2f} Hz"),
+        ("ticks", f"{telemetry['ticks']}"),
+        ("late ticks", f"{telemetry['late_ticks']}"),
+        ("driven / starved ticks", f"{telemetry['driven_ticks']} / {telemetry['starved_ticks']}"),
+        ("chunks", f"{telemetry['chunks']} ({telemetry['stale_chunks']} came too late)"),
+        ("chunk latency p50 / p95", _ms(telemetry, "chunk_latency_ms_p50", "chunk_latency_ms_p95")),
+        ("work per tick p50 / p99", _ms(telemetry, "work_ms_p50", "work_ms_p99")),
+        ("episodes in the data set", f"{telemetry['episodes']}"),
+        ("model", str(telemetry["digest"] or "none")),
+    )
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _ms(telemetry: dict[str, Any], *names: str) -> str:
+    values = [telemetry[name] for name in names]
+    return " / ".join("–" if v is None else f"{v:.1f}" for v in values) + " ms"
+
+
+COMMAND = Command(
+    "run", "run an arm: policy, recorder, fleet (a daemon in the foreground)", main, 10
+)

@@ -1,0 +1,133 @@
+"""One supervised process: started, watched, restarted with back-off, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STABLE_S = 60.0
+"""A child that lived this long is taken for healthy: its next restart is quick again."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildSpec:
+    """What to run.
+
+    Args:
+        name: For logs and events.
+        argv: Command line.
+        log: File that takes its stdout and stderr.
+        env: Added to the environment.
+        keep: File descriptors that it inherits.
+    """
+
+    name: str
+    argv: Sequence[str]
+    log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    keep: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a child ended: ``status`` is its exit status, or minus the signal's number."""
+
+    status: int
+    lived_s: float
+
+    def __str__(self) -> str:
+        if self.status < 0:
+            return f"was killed by {signal.Signals(-self.status).name}"
+        return f"exited with status {self.status}"
+
+
+class Child:
+    """A process and its restarts.
+
+    Args:
+        spec: What to run.
+    """
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.restarts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._quick_exits = 0
+        self._not_before = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start it, in a session of its own (a Ctrl-C in the terminal is the supervisor's to
+        handle) and bound to die with the supervisor (Linux)."""
+        with self.spec.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                list(self.spec.argv),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.spec.env},
+                pass_fds=self.spec.keep,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        self._started = time.monotonic()
+
+    def poll(self) -> Exit | None:
+        """How it ended, once, when it has."""
+        if self._process is None or (status := self._process.poll()) is None:
+            return None
+        lived = time.monotonic() - self._started
+        self._process = None
+        self._quick_exits = 0 if lived > _STABLE_S else self._quick_exits + 1
+        wait_s = _BACK_OFF_S[min(self._quick_exits, len(_BACK_OFF_S)) - 1]
+        self._not_before = time.monotonic() + wait_s
+        return Exit(status, lived)
+
+    def restart_when_due(self) -> bool:
+        """Start it again if it is down and the back-off is over; whether it was started."""
+        if self._process is not None or time.monotonic() < self._not_before:
+            return False
+        self.start()
+        self.restarts += 1
+        return True
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            # Its whole session: a SuperNode's ClientApp goes with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def end(self, grace_s: float) -> None:
+        """SIGTERM, and SIGKILL for what is left after ``grace_s``."""
+        if self._process is None:
+            return
+        self.signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_s)
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: SIGTERM when the supervisor dies, however it dies."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

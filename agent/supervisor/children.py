@@ -1,0 +1,106 @@
+"""The command lines of an agent's processes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from agent.config import RunConfig
+from agent.policy.store import StoredModel
+from agent.supervisor.child import ChildSpec
+
+
+class Children:
+    """Makes the specs of the processes of one agent.
+
+    Args:
+        config: Its configuration.
+        locks: Descriptors that control inherits.
+    """
+
+    def __init__(self, config: RunConfig, locks: tuple[int, ...]) -> None:
+        self._config = config
+        self._state = config.state
+        self._locks = locks
+
+    def control(self) -> ChildSpec:
+        argv = self._module("agent.control", f"--config_path={self._state.config}")
+        return self._spec("control", argv, keep=self._locks)
+
+    def recorder(self) -> ChildSpec:
+        argv = self._module(
+            "agent.recorder",
+            f"--socket={self._state.control_socket}",
+            f"--root={self._config.dataset_root}",
+            f"--config={json.dumps(self._config.dataset.to_json())}",
+        )
+        return self._spec("recorder", argv)
+
+    def policy(self, model: StoredModel, generation: int) -> ChildSpec:
+        config = self._config
+        argv = self._module(
+            "agent.policy.worker",
+            f"--socket={self._state.control_socket}",
+            f"--policy={model.path}",
+            f"--generation={generation}",
+            f"--threads={config.inference.threads}",
+            f"--rename_map={json.dumps(config.rename_map)}",
+            f"--overrides={json.dumps(config.policy.overrides)}",
+        )
+        if config.device:
+            argv.append(f"--device={config.device}")
+        if self._state.processors.is_dir():
+            argv.append(f"--processors={self._state.processors}")
+        return self._spec(f"policy-{generation}", argv)
+
+    def link(self) -> ChildSpec | None:
+        """The MQTT link, when there is a broker."""
+        config = self._config
+        if not config.broker.host:
+            return None
+        settings = {
+            "robot": config.robot_name,
+            "fleet": config.fleet,
+            "host": config.broker.host,
+            "port": config.broker.port,
+            "username": config.broker.username,
+            "password_env": config.broker.password_env,
+            "tls_ca": config.broker.tls_ca,
+            "control_socket": str(self._state.control_socket),
+            "state_dir": str(self._state.root),
+            "dataset_root": str(config.dataset_root),
+            "server": config.federation.server,
+        }
+        return self._spec("link", self._module("agent.link", f"--config={json.dumps(settings)}"))
+
+    def supernode(self) -> ChildSpec | None:
+        """Flower's SuperNode, when there is a SuperLink."""
+        if not self._config.federation.superlink:
+            return None
+        from agent.supernode import SuperNodeConfig, supernode_command
+
+        argv, env = supernode_command(
+            SuperNodeConfig(
+                superlink=self._config.federation.superlink,
+                name=self._config.robot_name,
+                state_dir=self._state.root,
+                dataset_root=self._config.dataset_root,
+                root_certificates=self._config.federation.root_certificates,
+            )
+        )
+        return self._spec("supernode", argv, env=env)
+
+    def _module(self, name: str, *args: str) -> list[str]:
+        return [sys.executable, "-m", name, *args]
+
+    def _spec(
+        self,
+        name: str,
+        argv: list[str],
+        *,
+        env: dict[str, str] | None = None,
+        keep: tuple[int, ...] = (),
+    ) -> ChildSpec:
+        log = Path(self._state.logs) / f"{name.split('-')[0]}.log"
+        return ChildSpec(name=name, argv=argv, log=log, env=env or {}, keep=keep)

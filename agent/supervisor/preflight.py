@@ -1,0 +1,70 @@
+"""Everything that can be refused before anything moves is refused here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.config import RunConfig
+from agent.control.build import make_robot
+from agent.ipc import FrameLayout
+from agent.policy.load import check_fit, read_config
+from agent.policy.store import ModelStore
+from agent.recorder.preflight import check_dataset
+from agent.supervisor.locks import ports, take, take_port
+from robots.errors import ConfigError
+from robots.registry import register_all
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """What the checks found out.
+
+    Args:
+        layout: The robot's features.
+        locks: Descriptors that hold the state folder and the ports; control inherits them.
+        store: The model store, with a ``current`` model when a policy was asked for.
+    """
+
+    layout: FrameLayout
+    locks: tuple[int, ...]
+    store: ModelStore
+
+
+def clear_for_start(config: RunConfig) -> Cleared:
+    """Check configuration, ports, policy and data set, cheapest first.
+
+    Raises:
+        ArmadaError: the first thing that is wrong; the arm was not touched.
+    """
+    register_all()
+    state = config.state
+    try:
+        state.create()
+    except OSError as error:
+        raise ConfigError(
+            f"the state folder can't be made: {error.strerror}",
+            field="--state_dir",
+            value=state.root,
+        ) from error
+    locks = [
+        take(
+            state.lock,
+            field="--state_dir",
+            value=state.root,
+            message="another agent uses this state folder",
+        )
+    ]
+    configs = [("--robot", config.robot)]
+    if config.teleop is not None:
+        configs.append(("--teleop", config.teleop))
+    for name, part in configs:
+        locks += [take_port(flag, port) for flag, port in ports(part, name)]
+    _, layout = make_robot(config)
+    store = ModelStore(state.models)
+    if config.policy.path:
+        policy = read_config(config.policy.path)
+        check_fit(policy, layout, config.rename_map)
+    check_dataset(config.dataset_root, layout, config.fps)
+    if config.policy.path:
+        store.ensure_current(config.policy.path)
+    return Cleared(layout, tuple(locks), store)

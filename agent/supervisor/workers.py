@@ -1,0 +1,101 @@
+"""The policy workers: one that serves, and for the time of a swap a second one.
+
+The model store's ``current`` says which model should run. Whoever moves that pointer (a release
+that was pulled, ``armada models rollback``) is noticed here, and a worker of the next generation
+is started beside the old one; control switches when it is ready and retires the old one. A model
+whose worker can't load it is rolled back.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from agent.policy.store import ModelStore
+from agent.supervisor.child import Child, Exit
+from agent.supervisor.children import Children
+from robots.errors import ModelError
+
+_CANT_LOAD = 3
+"""Exit status of a worker whose model doesn't load or fit."""
+
+
+class PolicyWorkers:
+    """Starts workers by generation.
+
+    Args:
+        children: Makes their command lines.
+        store: Says which model is current.
+        emit: Where events go.
+    """
+
+    def __init__(self, children: Children, store: ModelStore, emit: Callable[..., None]) -> None:
+        self._children = children
+        self._store = store
+        self._emit = emit
+        self._generation = 0
+        self._digest = ""
+        self._workers: dict[int, Child] = {}
+
+    def poll(self) -> None:
+        """Start, notice, replace; call it several times a second."""
+        for generation, child in list(self._workers.items()):
+            ended = child.poll()
+            if ended is not None:
+                self._ended(generation, child, ended)
+        newest = self._workers.get(self._generation)
+        if newest is not None and newest.restart_when_due():
+            self._emit("process_restarted", f"{newest.spec.name} starts again", pid=newest.pid)
+        self._follow_store()
+
+    def kill(self, pid: int) -> None:
+        """End a worker that hangs; ``poll`` starts it again."""
+        for child in self._workers.values():
+            if child.pid == pid:
+                child.signal(signal.SIGKILL)
+
+    def end(self) -> None:
+        for child in self._workers.values():
+            child.end(grace_s=1.0)
+
+    def _follow_store(self) -> None:
+        model = self._store.current
+        if model is None or model.digest == self._digest:
+            return
+        self._digest = model.digest
+        self._generation += 1
+        child = Child(self._children.policy(model, self._generation))
+        child.start()
+        self._workers[self._generation] = child
+        if self._generation > 1:
+            self._emit(
+                "swap_started",
+                "a worker loads the new model beside the one that serves",
+                generation=self._generation,
+                digest=model.digest,
+            )
+
+    def _ended(self, generation: int, child: Child, ended: Exit) -> None:
+        if generation != self._generation:
+            # Retired by control, or a predecessor that died while its successor warms up.
+            del self._workers[generation]
+            return
+        self._emit(
+            "process_ended",
+            f"{child.spec.name} {ended}",
+            lived_s=round(ended.lived_s, 1),
+        )
+        if ended.status == _CANT_LOAD and len(self._workers) > 1:
+            del self._workers[generation]
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        try:
+            model = self._store.rollback(reason="its worker could not load it")
+        except ModelError as error:
+            self._emit("rollback_failed", str(error))
+            return
+        # The worker that still serves has this model: nothing to start.
+        self._digest = model.digest
+        self._generation = max(self._workers)
+        self._emit("rolled_back", "the new model does not load", digest=model.digest)

@@ -1,0 +1,165 @@
+"""Control and its policy workers: real sockets, the worker's side played by hand."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.control.peers import Peer
+from agent.control.policy_role import PolicyRole
+from agent.control.stats import LoopStats
+from agent.control.timeline import Timeline
+from agent.ipc import Channel, FrameBuffer, FrameLayout
+
+LAYOUT = FrameLayout(("a.pos",), ("a.pos",), ())
+STATE = np.zeros(1, np.float32)
+
+
+class Bench:
+    """A PolicyRole with workers at the other end of socket pairs."""
+
+    def __init__(self, folder: Path, deadline_s: float = 60.0) -> None:
+        self.timeline = Timeline()
+        self.stats = LoopStats(0.1)
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.role = PolicyRole(
+            buffer=FrameBuffer(folder / "f", LAYOUT, 2, create=True),
+            timeline=self.timeline,
+            stats=self.stats,
+            emit=lambda kind, cause, **data: self.events.append((kind, data)),
+            welcome={"task": "t"},
+            ask_below=0.5,
+            deadline_s=deadline_s,
+        )
+
+    def worker(self, generation: int) -> tuple[Peer, Channel]:
+        ours, theirs = socket.socketpair()
+        peer = Peer(Channel(ours), role="policy", hello={"generation": generation})
+        self.role.welcome(peer)
+        return peer, Channel(theirs)
+
+    def hear(self, peer: Peer) -> None:
+        for message in peer.channel.wait(5):
+            self.role.on_message(peer, message)
+
+    def ready(self, generation: int) -> tuple[Peer, Channel]:
+        peer, worker = self.worker(generation)
+        worker.send("ready", digest=f"d{generation}", chunk_size=10)
+        self.hear(peer)
+        return peer, worker
+
+    def ask(self, worker: Channel, tick: int) -> int:
+        self.role.step(tick)
+        self.role.offer(tick, STATE, {})
+        (message,) = worker.wait(5)
+        assert message.kind == "observe"
+        assert message["tick"] == tick
+        return int(message["request"])
+
+    def answer(self, peer: Peer, worker: Channel, request: int, value: float = 1.0) -> None:
+        payload = np.full((10, 1), value, np.float32).tobytes()
+        worker.send("chunk", payload, request=request, shape=[10, 1])
+        self.hear(peer)
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.events]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_nobody_is_asked_before_it_is_ready(bench: Bench) -> None:
+    _, worker = bench.worker(1)
+    bench.role.step(0)
+    bench.role.offer(0, STATE, {})
+    assert worker.wait(0.05) == []
+    assert not bench.role.ready
+
+
+def test_a_chunk_lands_on_the_ticks_after_its_observation(bench: Bench) -> None:
+    peer, worker = bench.ready(1)
+    request = bench.ask(worker, 5)
+    bench.role.step(8)
+    bench.answer(peer, worker, request)
+    assert bench.timeline.remaining(8) == 7
+
+
+def test_one_request_at_a_time_and_the_next_when_half_is_left(bench: Bench) -> None:
+    peer, worker = bench.ready(1)
+    request = bench.ask(worker, 0)
+    bench.role.offer(1, STATE, {})
+    assert worker.wait(0.05) == [], "one is in flight"
+    bench.answer(peer, worker, request)
+    bench.role.offer(2, STATE, {})
+    assert worker.wait(0.05) == [], "more than half is left"
+    bench.ask(worker, 6)
+
+
+def test_what_was_asked_before_a_reset_is_never_acted_on(bench: Bench) -> None:
+    peer, worker = bench.ready(1)
+    request = bench.ask(worker, 0)
+    bench.role.reset()
+    bench.answer(peer, worker, request)
+    assert len(bench.timeline) == 0
+    assert bench.stats.stale_chunks == 1
+    bench.ask(worker, 1)
+
+
+def test_an_error_ends_the_request_and_the_next_may_go(bench: Bench) -> None:
+    peer, worker = bench.ready(1)
+    request = bench.ask(worker, 0)
+    worker.send("error", request=request, message="CUDA out of memory")
+    bench.hear(peer)
+    assert "policy_error" in bench.kinds()
+    bench.ask(worker, 1)
+
+
+def test_a_worker_that_dies_leaves_what_is_planned(bench: Bench) -> None:
+    peer, worker = bench.ready(1)
+    bench.answer(peer, worker, bench.ask(worker, 0))
+    bench.role.on_lost(peer)
+    assert bench.timeline.remaining(1) == 9
+    assert bench.kinds()[-1] == "policy_lost"
+    bench.ready(2)
+    assert bench.role.to_json()["generation"] == 2
+
+
+def test_a_worker_past_its_deadline_is_given_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, deadline_s=0.01)
+    peer, worker = bench.ready(1)
+    bench.ask(worker, 0)
+    time.sleep(0.02)
+    bench.role.step(1)
+    assert bench.kinds()[-1] == "policy_hung"
+    assert peer.channel.closed
+
+
+def test_a_swap_waits_for_the_chunk_in_flight_and_retires_the_old(bench: Bench) -> None:
+    old, old_end = bench.ready(1)
+    request = bench.ask(old_end, 0)
+    _, new_end = bench.ready(2)
+    assert bench.role.to_json()["generation"] == 1, "a chunk is in flight"
+    bench.answer(old, old_end, request, value=1.0)
+    bench.role.step(1)
+    assert bench.role.to_json() == {"generation": 2, "digest": "d2"}
+    assert [m.kind for m in old_end.wait(5)] == ["retire"]
+    bench.ask(new_end, 6)
+
+
+def test_a_late_answer_of_a_retired_worker_is_dropped(bench: Bench) -> None:
+    old, old_end = bench.ready(1)
+    request = bench.ask(old_end, 0)
+    bench.answer(old, old_end, request)
+    bench.ready(2)
+    bench.role.step(1)
+    bench.answer(old, old_end, request, value=99.0)
+    planned = bench.timeline.take(1)
+    assert planned is not None
+    assert planned.action[0] == 1.0

@@ -211,3 +211,24 @@ class RunConfig:
     @property
     def dataset_root(self) -> Path:
         return Path(self.dataset.root) if self.dataset.root else self.state.default_dataset
+
+
+@dataclass(kw_only=True)
+class DoctorConfig:
+    """``armada doctor``: what to look at; the flags of ``armada run``."""
+
+    # The arm; without one only the host is checked.
+    robot: RobotConfig | None = None
+    policy: PolicyRef = field(default_factory=PolicyRef)
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
+    federation: FederationConfig = field(default_factory=FederationConfig)
+    rename_map: dict[str, str] = field(default_factory=dict)
+    # Where models, episodes and logs are kept; empty: the user's state folder.
+    state_dir: str = ""
+    # Print JSON instead of a table.
+    json: bool = False
+
+    @property
+    def state(self) -> StateDir:
+        name = (self.robot.id if self.robot else None) or "robot"
+        return StateDir(Path(self.state_dir)) if self.state_dir else StateDir.default(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lerobot.robots import Robot, make_robot_from_config
+from lerobot.robots import Robot, RobotConfig, make_robot_from_config
 from lerobot.teleoperators import make_teleoperator_from_config
 
 from agent.config import RunConfig
@@ -28,7 +28,7 @@ RING_B = 128 * 1024 * 1024
 """Memory for frames on their way to the recorder: 2 s of two 640×480 cameras at 30 Hz."""
 
 
-def make_robot(config: RunConfig) -> tuple[Robot, FrameLayout]:
+def make_robot(config: RobotConfig) -> tuple[Robot, FrameLayout]:
     """Build the robot without connecting to it.
 
     Raises:
@@ -36,13 +36,13 @@ def make_robot(config: RunConfig) -> tuple[Robot, FrameLayout]:
     """
     register_all()
     try:
-        robot = make_robot_from_config(config.robot)
+        robot = make_robot_from_config(config)
     except (ValueError, TypeError, ImportError) as error:
         if isinstance(error.__cause__, ArmadaError):
             # LeRobot wraps what a plug-in's constructor raises; ours is already clear.
             raise error.__cause__ from None
         raise ConfigError(
-            f"the robot can't be built: {error}", field="--robot.type", value=config.robot.type
+            f"the robot can't be built: {error}", field="--robot.type", value=config.type
         ) from error
     return robot, FrameLayout.from_features(robot.observation_features, robot.action_features)
 
@@ -53,7 +53,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     Raises:
         ArmadaError: something is refused; the arm was not moved and is released.
     """
-    robot, layout = make_robot(config)
+    robot, layout = make_robot(config.robot)
     state = config.state
     state.create()
     arm = Arm(robot, layout)

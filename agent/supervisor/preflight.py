@@ -59,7 +59,7 @@ def clear_for_start(config: RunConfig) -> Cleared:
         configs.append(("--teleop", config.teleop))
     for name, part in configs:
         locks += [take_port(flag, port) for flag, port in ports(part, name)]
-    _, layout = make_robot(config)
+    _, layout = make_robot(config.robot)
     store = ModelStore(state.models)
     if config.policy.path:
         policy = read_config(config.policy.path)

@@ -1,0 +1,1 @@
+"""``armada doctor``: is everything here that a run needs? A verdict and a remedy a line."""

@@ -1,0 +1,110 @@
+"""What emulator, scene camera and scripted expert know of the same small world.
+
+One memory-mapped file; the emulator is its only writer. A sequence number that is odd while a
+write is going on (a seqlock) makes a reader that met a write read again.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import struct
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.errors import DeviceError
+
+_SEQUENCE = struct.Struct("<Q")
+_BODY = struct.Struct("<6d6dQQd")
+_SIZE = 4096
+_TRIES = 1000
+
+
+@dataclass(frozen=True)
+class World:
+    """A moment of it.
+
+    Args:
+        position: (6,) joint positions, ticks.
+        goal: (6,) the goal, ticks.
+        goals: How many goals have had their time.
+        hits: How many of them the arm was at when it was over.
+        time_s: Emulator's monotonic clock, s.
+    """
+
+    position: NDArray[np.float64]
+    goal: NDArray[np.float64]
+    goals: int
+    hits: int
+    time_s: float
+
+
+def folder(robot_id: str) -> Path:
+    """Where the emulated arm of that id has its port and its world: one per user and id."""
+    name = re.sub(r"[^\w.-]", "_", robot_id or "default")
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    return base / f"armada-{os.getuid()}" / "sim" / name
+
+
+class WorldFile:
+    """The file, open for one side.
+
+    Args:
+        path: The file.
+        create: The emulator makes it; everybody else opens it.
+
+    Raises:
+        DeviceError: it doesn't exist: the emulated arm isn't there.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        try:
+            with path.open("w+b" if create else "r+b") as file:
+                if create:
+                    file.truncate(_SIZE)
+                self._map = mmap.mmap(file.fileno(), _SIZE)
+        except OSError as error:
+            raise DeviceError(
+                "there is no such emulated arm",
+                field="world",
+                value=path,
+                remedy="Start the robot (so101_sim) of that id first",
+            ) from error
+        self._sequence = 0
+
+    def write(self, world: World) -> None:
+        self._sequence += 1
+        _SEQUENCE.pack_into(self._map, 0, self._sequence)
+        body = (*world.position, *world.goal, world.goals, world.hits, world.time_s)
+        _BODY.pack_into(self._map, 8, *body)
+        self._sequence += 1
+        _SEQUENCE.pack_into(self._map, 0, self._sequence)
+
+    def read(self) -> World:
+        """The newest moment.
+
+        Raises:
+            DeviceError: no consistent one was to be had: the emulator died while it wrote.
+        """
+        for _ in range(_TRIES):
+            before = _SEQUENCE.unpack_from(self._map, 0)[0]
+            values = _BODY.unpack_from(self._map, 8)
+            if before % 2 == 0 and before == _SEQUENCE.unpack_from(self._map, 0)[0]:
+                return World(
+                    position=np.array(values[:6]),
+                    goal=np.array(values[6:12]),
+                    goals=values[12],
+                    hits=values[13],
+                    time_s=values[14],
+                )
+            time.sleep(0)
+        raise DeviceError("the emulated arm stopped in the middle of a write", field="world")
+
+    def close(self) -> None:
+        self._map.close()

@@ -1,0 +1,131 @@
+"""``--robot.type=so101_sim``: LeRobot's SO-101 follower on emulated servos."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from lerobot.motors import MotorCalibration
+from lerobot.robots.so_follower import SO101Follower, SO101FollowerConfig
+
+from robots.emulator import joints
+from robots.emulator.bus import IN_USE
+from robots.emulator.world import folder
+from robots.errors import DeviceError
+from robots.sim.config import SO101SceneConfig, SO101SimConfig
+
+
+class SO101Sim(SO101Follower):  # type: ignore[misc]
+    """LeRobot's unmodified follower, whose port is an emulator that it starts on ``connect``.
+
+    Args:
+        config: See SO101SimConfig.
+    """
+
+    config_class = SO101SimConfig
+    name = "so101_sim"
+
+    def __init__(self, config: SO101SimConfig) -> None:
+        robot_id = config.id or "default"
+        self.sim = config
+        self.folder = folder(robot_id)
+        self._emulator: subprocess.Popen[str] | None = None
+        cameras = config.cameras or {"front": SO101SceneConfig()}
+        super().__init__(
+            SO101FollowerConfig(
+                id=robot_id,
+                calibration_dir=config.calibration_dir or self.folder / "calibration",
+                port=str(self.folder / "port"),
+                disable_torque_on_disconnect=config.disable_torque_on_disconnect,
+                max_relative_target=config.max_relative_target,
+                cameras={k: _aimed(camera, robot_id) for k, camera in cameras.items()},
+                use_degrees=config.use_degrees,
+                num_read_retries=config.num_read_retries,
+            )
+        )
+        if not self.calibration:
+            factory = joints.calibration()
+            self.calibration: dict[str, MotorCalibration] = {
+                name: MotorCalibration(**fields) for name, fields in factory.items()
+            }
+            self.bus.calibration = self.calibration
+            self._save_calibration()
+
+    def connect(self, calibrate: bool = True) -> None:
+        """Start the emulator, then connect as LeRobot does; never asks for a calibration.
+
+        Raises:
+            DeviceError: an emulated arm of that id runs already, or it can't be started.
+        """
+        self._end_emulator()
+        self._emulator = self._start_emulator()
+        try:
+            super().connect(calibrate=False)
+        except BaseException:
+            self._end_emulator()
+            raise
+
+    def disconnect(self) -> None:
+        """Let go of the arm and end the emulator."""
+        try:
+            super().disconnect()
+        finally:
+            self._end_emulator()
+
+    def command(self, **command: Any) -> None:
+        """Break or mend something: see ``robots.emulator.bus``."""
+        if self._emulator is None or self._emulator.stdin is None:
+            raise DeviceError("the emulated arm isn't connected", field="command", value=command)
+        self._emulator.stdin.write(json.dumps(command) + "\n")
+        self._emulator.stdin.flush()
+
+    def _start_emulator(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "robots.emulator.bus",
+                f"--folder={self.folder}",
+                f"--seed={self.sim.seed}",
+                f"--goal-period-s={self.sim.goal_period_s}",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        if process.stdout.readline():
+            return process
+        status = process.wait()
+        reason = "one of that id runs already" if status == IN_USE else f"it exited with {status}"
+        raise DeviceError(
+            f"the emulated arm can't be started: {reason}", field="--robot.id", value=self.id
+        )
+
+    def _end_emulator(self) -> None:
+        process, self._emulator = self._emulator, None
+        if process is None:
+            return
+        # The end of its stdin is the end of the emulator.
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        process.stdout.close()
+        process.wait()
+
+
+def _aimed(camera: Any, robot_id: str) -> Any:
+    """The scene camera of an arm looks at that arm unless told otherwise."""
+    if isinstance(camera, SO101SceneConfig) and not camera.robot_id:
+        return dataclasses.replace(camera, robot_id=robot_id)
+    return camera
+
+
+def port_of(robot_id: str) -> Path:
+    """The port of a running emulated arm, for ``--robot.type=so101_follower --robot.port=…``."""
+    return folder(robot_id) / "port"

@@ -8,6 +8,7 @@ failed reads in a row the arm counts as lost and is reconnected with back-off.
 from __future__ import annotations
 
 import logging
+import termios
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +27,10 @@ LOST_AFTER = 5
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0)
 
-_BUS_ERRORS = (OSError, RuntimeError, ConnectionError, TimeoutError)
-"""What LeRobot's drivers and cameras raise: SerialException is an OSError; a servo's error bit and
-an unplugged camera are RuntimeErrors."""
+_BUS_ERRORS = (OSError, RuntimeError, termios.error)
+"""What LeRobot's drivers and cameras raise: SerialException, ConnectionError and TimeoutError are
+OSErrors; a servo's error bit and an unplugged camera are RuntimeErrors; an unplugged port is a
+termios.error, which is none of these."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ class PolicyRef:
 
     # Folder of a LeRobot `pretrained_model`, or a hub id such as lerobot/smolvla_base.
     path: str = ""
+    # Data set whose statistics normalise state and action, for a policy that brings none.
+    stats: str = ""
     # Fields of the policy's own config as `name=value`; `--policy.num_steps=5` lands here.
     overrides: list[str] = field(default_factory=list)
 

@@ -131,7 +131,7 @@ def _collect_overrides(config_class: type, args: list[str]) -> list[str]:
     overrides: list[str] = []
     words = iter(args)
     for word in words:
-        match = re.match(r"--policy\.(?!path\b|overrides\b)([\w.]+)(?:=(.*))?$", word, re.DOTALL)
+        match = re.match(r"--policy\.(?!path\b|stats\b|overrides\b)([\w.]+)(?:=(.*))?$", word, re.DOTALL)
         if match is None:
             kept.append(word)
             continue

@@ -9,7 +9,7 @@ from agent.control.build import make_robot
 from agent.ipc import FrameLayout
 from agent.policy.load import check_fit, read_config
 from agent.policy.store import ModelStore
-from agent.recorder.preflight import check_dataset
+from agent.recorder.features import check_dataset
 from agent.supervisor.locks import ports, take, take_port
 from robots.errors import ConfigError
 from robots.registry import register_all
@@ -64,7 +64,7 @@ def clear_for_start(config: RunConfig) -> Cleared:
     if config.policy.path:
         policy = read_config(config.policy.path)
         check_fit(policy, layout, config.rename_map)
-    check_dataset(config.dataset_root, layout, config.fps)
+    check_dataset(config.dataset_root, layout, config.fps, video=config.dataset.video)
     if config.policy.path:
         store.ensure_current(config.policy.path)
     return Cleared(layout, tuple(locks), store)

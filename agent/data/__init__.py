@@ -1,0 +1,1 @@
+"""A robot's recorded episodes: opening them, locking them, splitting them."""

@@ -1,0 +1,1 @@
+"""The recorder: a process that turns frames in shared memory into LeRobot episodes on disk."""

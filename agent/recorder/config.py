@@ -1,0 +1,51 @@
+"""What is recorded, where and how: the fields of LeRobot's ``DatasetRecordConfig`` that apply.
+
+No ``from __future__ import annotations`` here: draccus reads the types of the fields.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from robots.errors import ConfigError
+
+
+@dataclass(kw_only=True)
+class RecordConfig:
+    """Recording of one agent."""
+
+    # Name of the data set, as on the hub; kept for later pushes, nothing is pushed by itself.
+    repo_id: str = "local/armada"
+    # Its folder; empty: in the agent's state folder.
+    root: str = ""
+    # The task in words; --task wins.
+    single_task: str = ""
+    # Seconds per episode.
+    episode_time_s: float = 60.0
+    # Pause between episodes, in seconds.
+    reset_time_s: float = 5.0
+    # Episodes to record at start; 0: none until the operator asks.
+    num_episodes: int = 0
+    # Store pictures as video; False: as pictures in the parquet files.
+    video: bool = True
+    # Video codec: h264, hevc, libsvtav1, or auto for a hardware encoder if there is one.
+    vcodec: str = "h264"
+    # Threads per encoder; 0: the codec decides.
+    encoder_threads: int = 1
+    # Memory for frames that wait for the encoder, in MB; when it is full whole frames are dropped.
+    buffer_mb: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("episode_time_s", "buffer_mb"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(
+                    "must be positive", field=f"--dataset.{name}", value=getattr(self, name)
+                )
+        for name in ("reset_time_s", "num_episodes", "encoder_threads"):
+            if getattr(self, name) < 0:
+                raise ConfigError(
+                    "can't be negative", field=f"--dataset.{name}", value=getattr(self, name)
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """For the recorder's command line."""
+        return asdict(self)

@@ -1,0 +1,76 @@
+"""From a robot's layout to LeRobot's features, and whether a data set has the same ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from agent.ipc import FrameLayout
+from robots.errors import DataError
+
+_REMEDY = "Name another --dataset.root, or remove that data set"
+
+
+def features(layout: FrameLayout, *, video: bool) -> dict[str, dict[str, Any]]:
+    """LeRobot's description of what is recorded each tick."""
+    described: dict[str, dict[str, Any]] = {
+        "observation.state": _vector(layout.state_names),
+        "action": _vector(layout.action_names),
+    }
+    for image in layout.images:
+        described[f"observation.images.{image.key}"] = {
+            "dtype": "video" if video else "image",
+            "shape": image.shape,
+            "names": ["height", "width", "channels"],
+        }
+    return described
+
+
+def _vector(names: tuple[str, ...]) -> dict[str, Any]:
+    return {"dtype": "float32", "shape": (len(names),), "names": list(names)}
+
+
+def check_dataset(root: Path, layout: FrameLayout, fps: int, *, video: bool = True) -> None:
+    """Whether episodes of this robot can be added to what is at ``root``.
+
+    Raises:
+        DataError: it is something else, or differs; names the feature.
+    """
+    path = root / "meta" / "info.json"
+    if not root.exists() or not any(root.iterdir()):
+        return
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        existing = info["features"]
+        recorded_fps = info["fps"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            "there is something that is no LeRobot data set",
+            field="--dataset.root",
+            value=root,
+            remedy="Name another --dataset.root",
+        ) from error
+    if recorded_fps != fps:
+        raise DataError(
+            f"the data set has {recorded_fps} fps, this run {fps}",
+            field="--dataset.root",
+            value=root,
+            remedy=_REMEDY,
+        )
+    wanted = features(layout, video=video)
+    ours = {k: v for k, v in existing.items() if k in wanted or k.startswith("observation.")}
+    for key in sorted(wanted.keys() | ours.keys()):
+        if _essence(wanted.get(key)) != _essence(ours.get(key)):
+            raise DataError(
+                f"its {key} is {_essence(ours.get(key))}, this robot's {_essence(wanted.get(key))}",
+                field="--dataset.root",
+                value=root,
+                remedy=_REMEDY,
+            )
+
+
+def _essence(feature: dict[str, Any] | None) -> Any:
+    if feature is None:
+        return "absent"
+    return (feature["dtype"], list(feature["shape"]), list(feature["names"] or []))

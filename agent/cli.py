@@ -29,7 +29,7 @@ def _print_help(console: Console) -> None:
     console.print(
         f"[bold]armada[/bold] {version('armada')}: robot arms that learn from one another"
     )
-    console.print("\nusage: armada COMMAND [options]   (armada COMMAND --help for more)\n")
+    console.print("\nusage: armada COMMAND \\[options]   (armada COMMAND --help for more)\n")
     table = Table.grid(padding=(0, 3))
     for command in commands().values():
         table.add_row(f"  [bold]{command.name}[/bold]", command.help)

@@ -118,6 +118,9 @@ def _check_file(path: str) -> None:
         )
 
 
+_POLICY_FLAG = re.compile(r"--policy\.([\w.]+)(?:=(.*))?$", re.DOTALL)
+
+
 def _collect_overrides(config_class: type, args: list[str]) -> list[str]:
     """Move ``--policy.x=y`` to ``--policy.overrides`` where the field is a policy reference.
 
@@ -127,11 +130,15 @@ def _collect_overrides(config_class: type, args: list[str]) -> list[str]:
     fields = {f.name for f in dataclasses.fields(config_class)}
     if "policy" not in fields:
         return args
+    reference = typing.get_type_hints(config_class)["policy"]
+    own = {f.name for f in dataclasses.fields(reference)}
     kept: list[str] = []
     overrides: list[str] = []
     words = iter(args)
     for word in words:
-        match = re.match(r"--policy\.(?!path\b|stats\b|overrides\b)([\w.]+)(?:=(.*))?$", word, re.DOTALL)
+        match = re.match(
+            r"--policy\.(?!path\b|stats\b|overrides\b)([\w.]+)(?:=(.*))?$", word, re.DOTALL
+        )
         if match is None:
             kept.append(word)
             continue

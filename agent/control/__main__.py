@@ -18,6 +18,7 @@ from agent.config import RunConfig
 from agent.control.build import build
 from agent.logs import configure
 from robots.errors import ArmadaError
+from robots.registry import register_all
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 def main(argv: list[str]) -> int:
     """Build everything, run the loop, let go."""
     configure()
+    register_all()
     try:
         config = parse(RunConfig, argv, prog="agent.control")
         loop, peers = build(config)

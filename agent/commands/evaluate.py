@@ -1,0 +1,154 @@
+"""``armada evaluate``: how far a policy's actions are from recorded ones."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from agent.commands.base import Command
+from robots.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.policy.evaluate import EpisodeError
+
+
+def main(argv: list[str]) -> int:
+    """Print a table of the episodes, or JSON."""
+    from rich.console import Console
+
+    from agent.commands.models_config import EvaluateConfig
+    from agent.commands.parsing import parse
+
+    config = parse(EvaluateConfig, argv, prog="armada evaluate", positional=("dataset",))
+    for flag, value in (("--policy.path", config.policy.path), ("--dataset", config.dataset)):
+        if not value:
+            raise ConfigError("is missing", field=flag, remedy="See `armada evaluate --help`")
+    # LeRobot warns at length of video decoders that it doesn't use.
+    logging.getLogger().setLevel(logging.ERROR)
+    report = evaluate(config)
+    console = Console()
+    if config.json:
+        console.print_json(json.dumps(report, allow_nan=False))
+    else:
+        for part in tables(report):
+            console.print(part, highlight=False)
+    return 0
+
+
+def evaluate(config: Any) -> dict[str, Any]:
+    """Measure; what ``--json`` prints.
+
+    Raises:
+        ArmadaError: policy and data set can't be read or don't fit.
+    """
+    from pathlib import Path
+
+    from agent.data.open import open_info
+    from agent.policy.evaluate import open_loop_error
+    from agent.policy.load import load_policy, read_stats, set_threads
+    from robots.replay.locate import locate
+
+    set_threads(config.threads)
+    episodes = chosen_episodes(config.episodes, len(open_info(config.dataset).episodes))
+    stats = read_stats(locate(config.policy.stats)) if config.policy.stats else None
+    loaded = load_policy(
+        config.policy.path,
+        device=config.device or None,
+        processors=Path(config.processors) if config.processors else None,
+        dataset_stats=stats and {config.rename_map.get(k, k): v for k, v in stats.items()},
+        overrides=config.policy.overrides,
+    )
+    results = open_loop_error(
+        loaded, config.dataset, episodes, rename_map=config.rename_map, seed=config.seed
+    )
+    return _report(results) | {
+        "policy": config.policy.path,
+        "digest": loaded.digest,
+        "device": loaded.device,
+        "dataset": config.dataset,
+    }
+
+
+def chosen_episodes(text: str, total: int) -> list[int]:
+    """The episodes that ``--episodes`` means.
+
+    Raises:
+        ConfigError: it can't be read, or means none.
+    """
+    from agent.data.split import split
+
+    if not text:
+        return list(range(total))
+    if text == "heldout":
+        episodes = split(total)[1]
+        if not episodes:
+            raise ConfigError("none are held out of fewer than two", field="--episodes", value=text)
+        return episodes
+    chosen: list[int] = []
+    for part in text.strip("[] ").split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if match is None:
+            raise ConfigError(
+                "can't be read",
+                field="--episodes",
+                value=text,
+                remedy="Write 0,2,5-7 or heldout",
+            )
+        chosen += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return chosen
+
+
+def tables(report: dict[str, Any]) -> list[Any]:
+    """For a terminal: by episode and by joint."""
+    from rich.table import Table
+
+    episodes = Table(
+        "episode", "frames", "error", "worst joint", title=f"{report['policy']}, open loop"
+    )
+    for row in report["episodes"]:
+        worst = max(row["share_by_joint"], key=row["share_by_joint"].get)
+        episodes.add_row(
+            str(row["episode"]), str(row["frames"]), f"{row['error']:.1%} of range", worst
+        )
+    episodes.add_section()
+    episodes.add_row("mean", "", f"{report['error']:.1%} of range", "")
+    joints = Table("joint", "mean abs error", title="in the robot's units")
+    for joint, error in report["by_joint"].items():
+        joints.add_row(joint, f"{error:.2f}")
+    return [episodes, joints, _caption(report)]
+
+
+def _caption(report: dict[str, Any]) -> str:
+    return (
+        f"{report['chunks']} chunks on {report['device']}: p50 {report['latency_ms_p50']:.0f} ms, "
+        f"p95 {report['latency_ms_p95']:.0f} ms; model {report['digest'][7:19]}"
+    )
+
+
+def _report(results: list[EpisodeError]) -> dict[str, Any]:
+    import numpy as np
+
+    latencies = [s for r in results for s in r.latencies_s]
+    joints = list(results[0].by_joint)
+    return {
+        "error": float(np.mean([r.error for r in results])),
+        "by_joint": {j: float(np.mean([r.by_joint[j] for r in results])) for j in joints},
+        "chunks": len(latencies),
+        "latency_ms_p50": 1000 * float(np.quantile(latencies, 0.5)),
+        "latency_ms_p95": 1000 * float(np.quantile(latencies, 0.95)),
+        "episodes": [
+            {
+                "episode": r.episode,
+                "frames": r.frames,
+                "error": r.error,
+                "by_joint": r.by_joint,
+                "share_by_joint": r.share_by_joint,
+            }
+            for r in results
+        ],
+    }
+
+
+COMMAND = Command("evaluate", "compare a policy's actions with recorded episodes", main, 50)

@@ -1,0 +1,114 @@
+"""Flags of ``armada models …`` and ``armada evaluate``.
+
+No ``from __future__ import annotations`` here: draccus reads the types of the fields.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.config import PolicyRef
+from agent.paths import StateDir
+
+
+@dataclass(kw_only=True)
+class StoreConfig:
+    """Which robot's models."""
+
+    # Name of the robot, as in `armada run --name` or `--robot.id`.
+    name: str = "robot"
+    # Where `armada run` keeps its state; empty: the user's state folder.
+    state_dir: str = ""
+    # Print JSON instead of a table.
+    json: bool = False
+
+    @property
+    def state(self) -> StateDir:
+        return StateDir(Path(self.state_dir)) if self.state_dir else StateDir.default(self.name)
+
+
+@dataclass(kw_only=True)
+class ShowConfig(StoreConfig):
+    """One model: where it came from, and whether its files are what was added."""
+
+    # current, previous, candidate, or the beginning of a digest.
+    model: str = "current"
+
+
+@dataclass(kw_only=True)
+class PromoteConfig(StoreConfig):
+    """Make a model current; a running agent swaps to it at the next chunk."""
+
+    # candidate, previous, or the beginning of a digest.
+    model: str = ""
+    # Why, for the history.
+    reason: str = "the operator's order"
+
+
+@dataclass(kw_only=True)
+class RollbackConfig(StoreConfig):
+    """Make the previous model current; a running agent swaps to it at the next chunk."""
+
+    # Why, for the history.
+    reason: str = "the operator's order"
+
+
+@dataclass(kw_only=True)
+class ExportConfig(StoreConfig):
+    """Write a model as a plain LeRobot folder: `lerobot-rollout --policy.path=OUT` loads it."""
+
+    # The folder to make.
+    out: str = ""
+    # current, previous, candidate, or the beginning of a digest.
+    model: str = "current"
+
+
+@dataclass(kw_only=True)
+class PullConfig(StoreConfig):
+    """Take a release from the fleet's server: fetch, verify, compare, promote or refuse."""
+
+    # Which release; 0: the latest.
+    version: int = 0
+    # Release service, host:port; empty: that of the last `armada run`.
+    server: str = ""
+    # CA certificate of the server, a PEM file; empty: plaintext, on loopback only.
+    root_certificates: str = ""
+    # Data set whose held-out episodes decide; empty: that of the last `armada run`.
+    dataset: str = ""
+
+
+@dataclass(kw_only=True)
+class InitConfig:
+    """Build a SmolVLA with random weights."""
+
+    # The folder to make.
+    out: str = ""
+    # tiny: some 200,000 parameters, for tries and tests; full: 450 million.
+    size: str = "tiny"
+    # Data set that cameras, names and statistics are taken from.
+    dataset: str = ""
+    # Without a data set: camera key to [height, width].
+    cameras: dict[str, list[int]] = field(default_factory=lambda: {"wrist": [480, 640]})
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig:
+    """Open-loop action error of a policy on recorded episodes."""
+
+    policy: PolicyRef = field(default_factory=PolicyRef)
+    # Folder or hub id of a data set.
+    dataset: str = ""
+    # Which episodes: `0,2,5-7`, `heldout` (those that training leaves out), or empty: all.
+    episodes: str = ""
+    # Folder of processors to use instead of the policy's.
+    processors: str = ""
+    # Keys of the data set to keys of the policy.
+    rename_map: dict[str, str] = field(default_factory=dict)
+    # cuda, mps or cpu; empty: the policy's own or the best there is.
+    device: str = ""
+    # Threads of torch; 0: torch decides.
+    threads: int = 0
+    # Of the policy's noise.
+    seed: int = 0
+    # Print JSON instead of a table.
+    json: bool = False

@@ -1,0 +1,112 @@
+"""A client of the fleet's gRPC service, for robots (releases) and operators (rounds)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import grpc
+
+from agent.proto import fleet_pb2 as pb
+from agent.proto.fleet_pb2_grpc import FleetStub
+from robots.errors import FederationError
+
+_CALL_S = 10.0
+"""Deadline of a call that only reads a few files on the other side."""
+
+_START_S = 60.0
+_STALL_S = 30.0
+_KEEPALIVE = [
+    # A peer that vanished without a word is noticed within half a minute.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+]
+
+
+class FleetClient:
+    """Calls with deadlines; what fails is a ``FederationError`` that says what and why.
+
+    Args:
+        address: host:port.
+        root_certificates: CA of the server's certificate; None or empty: plaintext.
+    """
+
+    def __init__(self, address: str, root_certificates: str | None = None) -> None:
+        self._address = address
+        if root_certificates:
+            credentials = grpc.ssl_channel_credentials(Path(root_certificates).read_bytes())
+            self._channel = grpc.secure_channel(address, credentials, options=_KEEPALIVE)
+        else:
+            self._channel = grpc.insecure_channel(address, options=_KEEPALIVE)
+        self._stub = FleetStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> FleetClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+
+    def start_round(self, request: pb.StartRoundRequest) -> pb.Round:
+        with self._errors():
+            started: pb.Round = self._stub.StartRound(request, timeout=_START_S)
+        return started
+
+    def watch_round(self, number: int, after: int = 0) -> Iterator[pb.RoundEvent]:
+        """Events to the end of the round; a round lasts as long as it lasts: no deadline."""
+        with self._errors():
+            yield from self._stub.WatchRound(pb.WatchRoundRequest(id=number, after=after))
+
+    def rounds(self) -> list[pb.Round]:
+        """Oldest first."""
+        with self._errors():
+            return list(self._stub.ListRounds(pb.ListRoundsRequest(), timeout=_CALL_S).rounds)
+
+    def releases(self) -> list[pb.Release]:
+        """Oldest first."""
+        with self._errors():
+            response = self._stub.ListReleases(pb.ListReleasesRequest(), timeout=_CALL_S)
+            return list(response.releases)
+
+    def manifest(self, version: int = 0) -> bytes:
+        """The manifest's bytes; version 0 is the latest."""
+        with self._errors():
+            request = pb.GetManifestRequest(version=version)
+            return bytes(self._stub.GetManifest(request, timeout=_CALL_S).json)
+
+    def fetch(self, version: int, file: str, offset: int, size: int) -> Iterator[pb.Chunk]:
+        """A file of a release from ``offset`` on.
+
+        Args:
+            version: Of the release.
+            file: As its manifest names it.
+            offset: Where to begin, in bytes.
+            size: Of the file; the deadline allows 100 kB/s.
+        """
+        request = pb.FetchReleaseRequest(version=version, file=file, offset=offset)
+        with self._errors():
+            yield from self._stub.FetchRelease(
+                request, timeout=_STALL_S + (size - offset) / 100_000
+            )
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise FederationError(self._explain(error)) from error
+
+    def _explain(self, error: grpc.RpcError) -> str:
+        code, details = error.code(), error.details() or ""
+        if code is grpc.StatusCode.UNAVAILABLE and "superlink" not in details.lower():
+            return f"no fleet server answers at {self._address} ({details.splitlines()[0][:200]})"
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return f"the fleet server at {self._address} did not answer in time"
+        return details or str(code)

@@ -1,0 +1,234 @@
+"""The link: control on one side, the broker on the other, and neither ever waits for the other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import ssl
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+
+from agent.link.config import LinkConfig
+from agent.link.control import ControlClient
+from agent.link.messages import (
+    Command,
+    Event,
+    ReleaseNotice,
+    Reply,
+    Status,
+    Topics,
+    decode,
+    encode,
+)
+from agent.link.outbox import Outbox
+from agent.link.releases import ReleasePuller
+from robots.errors import ArmadaError, LinkError
+
+logger = logging.getLogger(__name__)
+
+_BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+_STATUS_EVERY_S = 5.0
+
+
+class Link:
+    """One robot's line to its fleet.
+
+    Args:
+        config: See LinkConfig.
+    """
+
+    def __init__(self, config: LinkConfig) -> None:
+        self._config = config
+        self._topics = Topics(config.fleet, config.robot)
+        self._outbox = Outbox(config.state / "outbox.jsonl")
+        self._control = ControlClient(
+            Path(config.control_socket), self._on_telemetry, self._on_event
+        )
+        self._releases = ReleasePuller(config, self.emit)
+        self._telemetry: dict[str, Any] = {}
+        self._fresh = asyncio.Event()
+        self._queued = asyncio.Event()
+        self._state = "online"
+        self._seen: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled; says goodbye then."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._control.run())
+            tasks.create_task(self._releases.run())
+            tasks.create_task(self._stay_connected())
+
+    def emit(self, kind: str, cause: str, **data: Any) -> None:
+        """An event of the link's own."""
+        self._on_event({"event": kind, "cause": cause, "time": time.time(), "data": data})
+
+    # From control --------------------------------------------------------------------------
+
+    def _on_telemetry(self, telemetry: dict[str, Any]) -> None:
+        self._telemetry = telemetry
+        self._state = str(telemetry.get("state", "online"))
+        self._fresh.set()
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        logger.info("%s: %s", event["event"], event["cause"])
+        self._outbox.put(
+            {
+                "id": uuid.uuid4().hex,
+                "robot": self._config.robot,
+                "event": event["event"],
+                "cause": event["cause"],
+                "time": event["time"],
+                "data": event.get("data", {}),
+            }
+        )
+        self._queued.set()
+
+    # The broker ----------------------------------------------------------------------------
+
+    async def _stay_connected(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with self._client() as client:
+                    failures = 0
+                    self.emit("link_up", f"connected to {self._config.host}:{self._config.port}")
+                    await self._serve(client)
+            except aiomqtt.MqttError as error:
+                if failures == 0:
+                    self.emit("link_down", f"the broker is away: {error}")
+                wait_s = _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]
+                failures += 1
+                # Spread out: a broker that comes back should not be met by all at once.
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+
+    def _client(self) -> aiomqtt.Client:
+        config = self._config
+        tls = ssl.create_default_context(cafile=config.tls_ca) if config.tls_ca else None
+        return aiomqtt.Client(
+            hostname=config.host,
+            port=config.port,
+            username=config.username or None,
+            password=config.password,
+            tls_context=tls,
+            identifier=f"armada-{config.fleet}-{config.robot}",
+            keepalive=config.keepalive_s,
+            timeout=10,
+            will=aiomqtt.Will(
+                self._topics.status, encode(self._status("offline")), qos=1, retain=True
+            ),
+        )
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        for topic in (self._topics.command, self._topics.everybody, self._topics.release):
+            await client.subscribe(topic, qos=1)
+        tasks = [
+            asyncio.create_task(self._send_status(client)),
+            asyncio.create_task(self._send_telemetry(client)),
+            asyncio.create_task(self._send_events(client)),
+            asyncio.create_task(self._receive(client)),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        except asyncio.CancelledError:
+            # Told to end: what the broker's will would say, said in order.
+            payload = encode(self._status("offline"))
+            await client.publish(self._topics.status, payload, qos=1, retain=True)
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _status(self, state: str) -> Status:
+        return Status(
+            robot=self._config.robot,
+            fleet=self._config.fleet,
+            state=state,
+            time=time.time(),
+            telemetry=self._telemetry,
+        )
+
+    async def _send_status(self, client: aiomqtt.Client) -> None:
+        while True:
+            said = self._state
+            payload = encode(self._status(said))
+            await client.publish(self._topics.status, payload, qos=1, retain=True)
+            until = time.monotonic() + _STATUS_EVERY_S
+            while time.monotonic() < until and self._state == said:
+                await asyncio.sleep(0.2)
+
+    async def _send_telemetry(self, client: aiomqtt.Client) -> None:
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            payload = {"robot": self._config.robot, **self._telemetry}
+            await client.publish(self._topics.telemetry, _json(payload), qos=0)
+
+    async def _send_events(self, client: aiomqtt.Client) -> None:
+        while True:
+            self._queued.clear()
+            while (event := self._outbox.first) is not None:
+                await client.publish(self._topics.event, encode(Event(**event)), qos=1)
+                self._outbox.sent()
+            await self._queued.wait()
+
+    # Orders --------------------------------------------------------------------------------
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            try:
+                if message.topic.matches(self._topics.release):
+                    if payload:
+                        self._releases.notice(decode(ReleaseNotice, payload))
+                else:
+                    await self._obey(client, decode(Command, payload))
+            except LinkError as error:
+                self.emit("message_refused", str(error), topic=str(message.topic))
+
+    async def _obey(self, client: aiomqtt.Client, command: Command) -> None:
+        if command.id in self._seen:
+            return  # QoS 1 delivers at least once; an order is obeyed once
+        self._seen.add(command.id)
+        try:
+            result = await self._execute(command)
+            reply = Reply(id=command.id, robot=self._config.robot, ok=True, result=result)
+        except ArmadaError as error:
+            reply = Reply(id=command.id, robot=self._config.robot, ok=False, error=str(error))
+        await client.publish(self._topics.reply, encode(reply), qos=1)
+
+    async def _execute(self, command: Command) -> Any:
+        if command.name == "pull":
+            version = command.args.get("version", 0)
+            if not isinstance(version, int) or version < 0:
+                raise LinkError("must be a release's number", field="version", value=version)
+            return {"server": self._releases.order(version)}
+        if command.name == "rollback":
+            return await self._rollback()
+        return await self._control.command(command.name, dict(command.args))
+
+    async def _rollback(self) -> dict[str, str]:
+        # In a process of its own: the model store brings torch, the link stays small.
+        process = await asyncio.create_subprocess_exec(
+            *(self._config.release_command[0], "-m", "agent.cli", "models", "rollback"),
+            f"--state_dir={self._config.state_dir}",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        if process.returncode:
+            raise LinkError(err.decode(errors="replace").strip() or "it failed", field="rollback")
+        return {"said": out.decode(errors="replace").strip()}
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, separators=(",", ":")).encode()

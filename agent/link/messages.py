@@ -1,0 +1,205 @@
+"""What goes over MQTT: JSON objects, checked on arrival.
+
+Topics, with ``R`` = ``armada/<fleet>/<robot>``:
+
+=============================  ====  ========================================================
+``R/status``                   ret.  Status; the broker says ``offline`` when the link is gone
+``R/telemetry``                      what the control loop reports, twice a second
+``R/event``                          Event, at least once, in order
+``R/command``                        Command for this robot
+``armada/<fleet>/command``           Command for every robot
+``R/reply``                          Reply to a command
+``armada/<fleet>/release``     ret.  ReleaseNotice
+=============================  ====  ========================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from robots.errors import LinkError
+
+MAX_B = 64 * 1024
+"""No message of ours comes near; what is larger is not ours."""
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one robot."""
+
+    fleet: str
+    robot: str
+
+    @property
+    def base(self) -> str:
+        return f"armada/{self.fleet}/{self.robot}"
+
+    @property
+    def status(self) -> str:
+        return f"{self.base}/status"
+
+    @property
+    def telemetry(self) -> str:
+        return f"{self.base}/telemetry"
+
+    @property
+    def event(self) -> str:
+        return f"{self.base}/event"
+
+    @property
+    def command(self) -> str:
+        return f"{self.base}/command"
+
+    @property
+    def reply(self) -> str:
+        return f"{self.base}/reply"
+
+    @property
+    def everybody(self) -> str:
+        return f"armada/{self.fleet}/command"
+
+    @property
+    def release(self) -> str:
+        return f"armada/{self.fleet}/release"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Who this robot is and how it stands; retained.
+
+    Args:
+        robot, fleet: Names.
+        state: ``online``, ``offline``, or what control says (running, stopped, parking …).
+        time: Seconds since the epoch.
+        telemetry: The last telemetry, so that a late reader has a whole picture at once.
+    """
+
+    robot: str
+    fleet: str
+    state: str
+    time: float
+    telemetry: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something happened.
+
+    Args:
+        id: Unique for this robot; the same event may come twice.
+        robot: Its name.
+        event: What kind.
+        cause: In words.
+        time: Seconds since the epoch.
+        data: Figures.
+    """
+
+    id: str
+    robot: str
+    event: str
+    cause: str
+    time: float
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """An order.
+
+    Args:
+        id: Comes back in the reply.
+        name: Which.
+        args: Its arguments.
+    """
+
+    id: str
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """The answer to a command.
+
+    Args:
+        id: The command's.
+        robot: Who answers.
+        ok: Whether it was obeyed.
+        error: Why not.
+        result: What it returned.
+    """
+
+    id: str
+    robot: str
+    ok: bool
+    error: str = ""
+    result: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseNotice:
+    """There is a release.
+
+    Args:
+        version: Its number.
+        digest: Of its weights.
+        address: The server that has it, host:port.
+        time: Seconds since the epoch.
+    """
+
+    version: int
+    digest: str
+    address: str
+    time: float = 0.0
+
+
+def encode(message: Any) -> bytes:
+    """A message as JSON."""
+    return json.dumps(dataclasses.asdict(message), separators=(",", ":")).encode()
+
+
+def decode[M](kind: type[M], payload: bytes) -> M:
+    """Check and read a message of a kind; fields that this version doesn't know are ignored.
+
+    Raises:
+        LinkError: it is none.
+    """
+    if len(payload) > MAX_B:
+        raise LinkError(f"a message of {len(payload)} B is too large", field=kind.__name__)
+    try:
+        data = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise LinkError("a message is no JSON", field=kind.__name__) from error
+    if not isinstance(data, dict):
+        raise LinkError("a message is no JSON object", field=kind.__name__)
+    values: dict[str, Any] = {}
+    for f in dataclasses.fields(kind):  # type: ignore[arg-type]
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if f.name in data:
+            values[f.name] = _checked(kind.__name__, f.name, str(f.type), data[f.name])
+        elif required:
+            raise LinkError("a message lacks this field", field=f"{kind.__name__}.{f.name}")
+    return kind(**values)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "Mapping[str, Any]": (dict,),
+}
+
+
+def _checked(kind: str, name: str, wanted: str, value: Any) -> Any:
+    accepted = _TYPES.get(wanted)
+    is_flag = isinstance(value, bool)
+    if accepted is not None and (
+        not isinstance(value, accepted) or (is_flag and bool not in accepted)
+    ):
+        raise LinkError(f"must be {wanted}", field=f"{kind}.{name}", value=str(value)[:60])
+    return value

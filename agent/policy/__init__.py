@@ -1,0 +1,1 @@
+"""Policies: loading, asking, building, storing, comparing. LeRobot's classes do the work."""

@@ -1,0 +1,191 @@
+"""How far a policy's actions are from a recording: the open-loop action error.
+
+At every ``n_action_steps``-th frame of an episode the policy is asked for a chunk, whose actions
+are compared with those recorded at the same frames. The policy never sees what its own actions
+would have led to, so a small error is no promise of success; of two sets of weights on the same
+episodes it says which one is nearer to what the operator did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from numpy.typing import NDArray
+
+from agent.data.open import open_dataset
+from agent.ipc import FrameLayout, ImageSpec
+from agent.policy.fit import action_names, check_fit
+from agent.policy.load import LoadedPolicy
+from agent.policy.predict import predict_chunk
+from robots.errors import DataError, ModelError
+
+_IMAGES = "observation.images."
+_SMALLEST_RANGE = 10.0
+"""A joint that moves less than this in all the data, 5 % of −100..100 or 10°, is taken to move this
+much: in parts of its true range, one that stands still would outweigh all others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeError:
+    """The result for one episode.
+
+    Args:
+        episode: Its index.
+        frames: How many there are.
+        error: Mean absolute error over frames and joints, in parts of each joint's range.
+        by_joint: Action name → mean absolute error in the robot's units.
+        share_by_joint: Action name → the same in parts of the joint's range.
+        latencies_s: Seconds of each chunk, processors included.
+    """
+
+    episode: int
+    frames: int
+    error: float
+    by_joint: dict[str, float]
+    share_by_joint: dict[str, float]
+    latencies_s: tuple[float, ...] = field(repr=False)
+
+
+def open_loop_error(
+    loaded: LoadedPolicy,
+    dataset: str | Path,
+    episodes: Sequence[int] | None = None,
+    *,
+    rename_map: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> list[EpisodeError]:
+    """Measure a policy on recorded episodes.
+
+    The noise of each chunk follows from ``seed`` and the frame, so two policies meet the same, and
+    a result repeats bit for bit on the same machine.
+
+    Args:
+        loaded: The policy.
+        dataset: Folder or hub id of a data set.
+        episodes: Which episodes; ``None``: all.
+        rename_map: Keys of the data set to keys of the policy.
+        seed: Of the noise.
+
+    Raises:
+        DataError: the data set can't be read or has no such episode.
+        ModelError: the policy doesn't fit the data set, or its actions are not finite.
+    """
+    # A subset is read from the whole: LeRobot opens that without rewriting the index.
+    recording = open_dataset(dataset)
+    total = recording.meta.total_episodes
+    chosen = list(range(total)) if episodes is None else list(episodes)
+    for episode in chosen:
+        if not 0 <= episode < total:
+            raise DataError(
+                f"there is no such episode, there are {total}", field="--episodes", value=episode
+            )
+    layout = dataset_layout(recording, action_names(loaded.config))
+    check_fit(loaded.config, layout, rename_map or {}, of="the data set")
+    return [
+        _episode_error(loaded, recording, layout, episode, rename_map, seed) for episode in chosen
+    ]
+
+
+def dataset_layout(
+    recording: LeRobotDataset, default_names: Sequence[str] | None = None
+) -> FrameLayout:
+    """The features of a data set as those of a robot.
+
+    Args:
+        recording: The data set.
+        default_names: Names of the actions, where the data set has none.
+    """
+    features = recording.features
+    return FrameLayout(
+        state_names=_names(features["observation.state"], None),
+        action_names=_names(features["action"], default_names),
+        images=tuple(
+            ImageSpec(key.removeprefix(_IMAGES), *_height_width(feature))
+            for key, feature in features.items()
+            if key.startswith(_IMAGES)
+        ),
+    )
+
+
+def _episode_error(
+    loaded: LoadedPolicy,
+    recording: LeRobotDataset,
+    layout: FrameLayout,
+    episode: int,
+    rename_map: Mapping[str, str] | None,
+    seed: int,
+) -> EpisodeError:
+    row = recording.meta.episodes[episode]
+    first, end = int(row["dataset_from_index"]), int(row["dataset_to_index"])
+    recorded = np.stack(recording.hf_dataset.select_columns("action")[first:end]["action"])
+    step = int(getattr(loaded.config, "n_action_steps", 0)) or len(recorded)
+    errors, latencies = [], []
+    at = 0
+    while at < len(recorded):
+        frame = recording[first + at]
+        chunk, timings = predict_chunk(
+            loaded,
+            frame["observation.state"].numpy(),
+            {image.key: _pixels(frame[_IMAGES + image.key]) for image in layout.images},
+            frame["task"],
+            rename_map=rename_map,
+            seed=seed + 1_000_003 * episode + at,
+        )
+        if not np.isfinite(chunk).all():
+            raise ModelError(
+                f"its actions at frame {at} of episode {episode} are not finite", field="policy"
+            )
+        compared = recorded[at : at + min(step, len(chunk))]
+        errors.append(np.abs(chunk[: len(compared)] - compared))
+        latencies.append(sum(timings.values()))
+        at += len(compared)
+    by_joint = np.concatenate(errors).mean(axis=0)
+    share = by_joint / _ranges(recording)
+    return EpisodeError(
+        episode=episode,
+        frames=len(recorded),
+        error=float(share.mean()),
+        by_joint=_named(layout, by_joint),
+        share_by_joint=_named(layout, share),
+        latencies_s=tuple(latencies),
+    )
+
+
+def _ranges(recording: LeRobotDataset) -> NDArray[np.float64]:
+    stats = recording.meta.stats["action"]
+    low, high = ("q01", "q99") if "q01" in stats and "q99" in stats else ("min", "max")
+    spread = np.asarray(stats[high], np.float64) - np.asarray(stats[low], np.float64)
+    return np.maximum(spread.reshape(-1), _SMALLEST_RANGE)
+
+
+def _named(layout: FrameLayout, values: NDArray[Any]) -> dict[str, float]:
+    return {name: float(v) for name, v in zip(layout.action_names, values, strict=True)}
+
+
+def _names(feature: Mapping[str, Any], default: Sequence[str] | None) -> tuple[str, ...]:
+    names = feature.get("names")
+    if isinstance(names, Mapping):
+        # Older data sets group them: {"motors": ["shoulder_pan", …]}.
+        names = [name for group in names.values() for name in group]
+    size = int(feature["shape"][0])
+    if not names or len(names) != size:
+        names = default if default is not None and len(default) == size else map(str, range(size))
+    return tuple(names)
+
+
+def _height_width(feature: Mapping[str, Any]) -> tuple[int, int]:
+    shape = list(feature["shape"])
+    return (shape[1], shape[2]) if shape[0] in (1, 3) else (shape[0], shape[1])
+
+
+def _pixels(image: Any) -> NDArray[np.uint8]:
+    """LeRobot's (3, H, W) in 0..1 as a camera gives it: what the policy gets when it runs."""
+    pixels: NDArray[np.uint8] = (
+        (image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
+    )
+    return pixels

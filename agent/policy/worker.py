@@ -1,0 +1,239 @@
+"""The policy worker: one model in a process of its own, asked by the control loop.
+
+::
+
+    → hello{role, pid, generation}        ← welcome{layout, buffer, slots, fps, task}
+    → ready{generation, digest, chunk_size, warmup_s}  or  failed{message}
+    ← observe{request, tick, slot, task}  → chunk{request, tick, generation, shape, timings}
+                                          or error{request, message}
+    ← retire{}
+
+A failed inference is an answer like any other; the next request may go. The end of the connection,
+however it came, is the end of the process. Exit status: 0 retired or control is gone, 3 the model
+doesn't load or doesn't fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent import logs
+from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
+from agent.policy.fit import check_fit
+from agent.policy.load import LoadedPolicy, load_policy, read_stats, set_threads
+from agent.policy.predict import predict_chunk
+from robots.errors import ArmadaError, LinkError, ModelError
+
+logger = logging.getLogger(__name__)
+
+CANT_LOAD = 3
+_NICENESS = 5
+"""Below the control loop and the recorder, above training."""
+
+_WELCOME_S = 10.0
+_WARM_UPS = 2
+"""The first pass allocates and, on a GPU, picks kernels; the second is as fast as all others."""
+
+_INFERENCE_ERRORS = (ArmadaError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError)
+"""What torch, LeRobot and a wrong request raise (out of memory is a RuntimeError)."""
+
+
+class PolicyWorker:
+    """Answers control's requests with one policy.
+
+    Args:
+        channel: To control, after the welcome.
+        buffer: Where observations lie.
+        loaded: The policy.
+        generation: Which worker this is, counted by the supervisor.
+        rename_map: Robot keys to policy keys.
+        seed: Of the policy's noise; ``None``: fresh noise.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        buffer: FrameBuffer,
+        loaded: LoadedPolicy,
+        *,
+        generation: int,
+        rename_map: Mapping[str, str],
+        seed: int | None,
+    ) -> None:
+        self._channel = channel
+        self._buffer = buffer
+        self._loaded = loaded
+        self._generation = generation
+        self._rename_map = rename_map
+        self._seed = seed
+        self._idle_since = time.perf_counter()
+
+    def warm_up(self, task: str) -> int:
+        """Ask for chunks from an empty observation; the length of a chunk.
+
+        Raises:
+            ModelError: the policy can't be asked.
+        """
+        layout = self._buffer.layout
+        state = np.zeros(len(layout.state_names), np.float32)
+        images = {image.key: np.zeros(image.shape, np.uint8) for image in layout.images}
+        try:
+            for _ in range(_WARM_UPS):
+                chunk, _ = self._predict(state, images, task)
+        except _INFERENCE_ERRORS as error:
+            raise ModelError(f"the policy can't be asked: {_brief(error)}") from error
+        return len(chunk)
+
+    def serve(self) -> None:
+        """Answer until retired or alone."""
+        self._idle_since = time.perf_counter()
+        while not self._channel.closed:
+            for message in self._channel.wait(None):
+                if message.kind == "retire":
+                    return
+                if message.kind == "observe":
+                    self._answer(message)
+
+    def _answer(self, message: Message) -> None:
+        wait_s = time.perf_counter() - self._idle_since
+        try:
+            views = self._buffer[message["slot"]]
+            # Copied first: the slot is control's again as soon as it has the answer.
+            state = views.state.copy()
+            images = {key: view.copy() for key, view in views.images.items()}
+            chunk, timings = self._predict(state, images, message["task"])
+        except _INFERENCE_ERRORS as error:
+            logger.warning("request %s failed: %s", message["request"], _brief(error))
+            self._channel.send("error", request=message["request"], message=_brief(error))
+        else:
+            self._channel.send(
+                "chunk",
+                payload=chunk.tobytes(),
+                request=message["request"],
+                tick=message["tick"],
+                generation=self._generation,
+                shape=list(chunk.shape),
+                timings={"wait_s": wait_s, **timings},
+            )
+        self._idle_since = time.perf_counter()
+
+    def _predict(
+        self, state: NDArray[np.float32], images: Mapping[str, NDArray[np.uint8]], task: str
+    ) -> tuple[NDArray[np.float32], dict[str, float]]:
+        chunk, timings = predict_chunk(
+            self._loaded, state, images, task, rename_map=self._rename_map, seed=self._seed
+        )
+        if not np.isfinite(chunk).all():
+            raise ModelError("the policy's actions are not finite")
+        return np.ascontiguousarray(chunk), timings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a worker to its end; the exit status."""
+    args = _parse(argv)
+    logs.configure()
+    os.nice(_NICENESS)
+    set_threads(args.threads)
+    try:
+        channel = connect(args.socket, timeout_s=_WELCOME_S)
+    except LinkError as error:
+        # Control is gone before it was here: the supervisor starts both again.
+        logger.info("%s", error)
+        return 0
+    channel.send("hello", role="policy", pid=os.getpid(), generation=args.generation)
+    welcome = _welcome(channel)
+    if welcome is None:
+        return 0
+    try:
+        worker, ready = _prepare(args, channel, welcome)
+    except ArmadaError as error:
+        logger.error("%s", error)
+        channel.send("failed", message=str(error))
+        channel.drain(1.0)
+        return CANT_LOAD
+    channel.send("ready", **ready)
+    worker.serve()
+    return 0
+
+
+def _prepare(
+    args: argparse.Namespace, channel: Channel, welcome: Message
+) -> tuple[PolicyWorker, dict[str, Any]]:
+    began = time.monotonic()
+    layout = FrameLayout.from_json(welcome["layout"])
+    stats = read_stats(args.stats) if args.stats and not args.processors else None
+    loaded = load_policy(
+        args.policy,
+        device=args.device or None,
+        processors=args.processors,
+        dataset_stats=stats and {args.rename_map.get(k, k): v for k, v in stats.items()},
+        overrides=args.overrides,
+    )
+    check_fit(loaded.config, layout, args.rename_map)
+    worker = PolicyWorker(
+        channel,
+        FrameBuffer(Path(welcome["buffer"]), layout, welcome["slots"]),
+        loaded,
+        generation=args.generation,
+        rename_map=args.rename_map,
+        seed=args.seed,
+    )
+    loaded_s = time.monotonic() - began
+    chunk_size = worker.warm_up(welcome["task"])
+    warmup_s = time.monotonic() - began
+    logger.info(
+        "%s on %s: loaded in %.1f s, warm after %.1f s",
+        args.policy,
+        loaded.device,
+        loaded_s,
+        warmup_s,
+    )
+    return worker, {
+        "generation": args.generation,
+        "digest": loaded.digest,
+        "chunk_size": chunk_size,
+        "warmup_s": round(warmup_s, 3),
+        "load_s": round(loaded_s, 3),
+    }
+
+
+def _welcome(channel: Channel) -> Message | None:
+    for message in channel.wait(_WELCOME_S):
+        if message.kind == "welcome":
+            return message
+        logger.error("control answers %s: %s", message.kind, message.fields.get("message", ""))
+    return None
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m agent.policy.worker")
+    parser.add_argument("--socket", type=Path, required=True, help="control's socket")
+    parser.add_argument("--policy", required=True, help="policy folder or hub id")
+    parser.add_argument("--generation", type=int, required=True)
+    parser.add_argument("--device", default="")
+    parser.add_argument("--processors", type=Path, help="folder of processors to use instead")
+    parser.add_argument("--stats", type=Path, help="data set whose statistics to use instead")
+    parser.add_argument("--threads", type=int, default=0, help="0: torch decides")
+    parser.add_argument("--rename_map", type=json.loads, default={}, help="JSON object")
+    parser.add_argument("--overrides", type=json.loads, default=[], help='JSON: ["name=value"]')
+    parser.add_argument("--seed", type=int, help="of the policy's noise")
+    return parser.parse_args(argv)
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

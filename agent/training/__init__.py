@@ -1,0 +1,1 @@
+"""Training at home: the robot's own episodes, the trainable part of its policy, bounded work."""

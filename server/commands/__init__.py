@@ -1,0 +1,1 @@
+"""Subcommands of ``armada`` that belong to the server."""

@@ -1,0 +1,58 @@
+"""Flags of ``armada round``.
+
+No ``from __future__ import annotations`` here: draccus reads the types of the fields.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.training.config import TrainConfig
+from robots.errors import ConfigError
+
+DEFAULT_SERVER = "127.0.0.1:29300"
+
+
+@dataclass(kw_only=True)
+class RoundListConfig:
+    """Which server to ask."""
+
+    # Rounds and releases of the fleet's server, host:port.
+    server: str = DEFAULT_SERVER
+    # CA of its certificate, a PEM file; empty: plaintext.
+    root_certificates: str = ""
+    # Print JSON lines instead of text.
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        host, _, port = self.server.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError("must be host:port", field="--server", value=self.server)
+        if self.root_certificates and not Path(self.root_certificates).is_file():
+            raise ConfigError(
+                "isn't a file", field="--root_certificates", value=self.root_certificates
+            )
+
+
+@dataclass(kw_only=True)
+class RoundShowConfig(RoundListConfig):
+    """Which round to show."""
+
+    # Its number, as `armada round list` tells it.
+    number: int = 0
+
+
+@dataclass(kw_only=True)
+class RoundStartConfig(RoundListConfig):
+    """What to ask the fleet for."""
+
+    # Rounds one after the other; each makes a release.
+    rounds: int = 1
+    # Fewest robots that must be there, and fewest updates that are averaged.
+    min_robots: int = 1
+    # Longest wait for them to be there, in seconds.
+    wait_s: float = 60.0
+    # Longest wait for the updates of a round, in seconds.
+    timeout_s: float = 3600.0
+    # Let the robots measure the average on their held-out episodes before it is released.
+    evaluate: bool = False
+    train: TrainConfig = field(default_factory=TrainConfig)

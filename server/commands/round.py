@@ -1,0 +1,154 @@
+"""``armada round start | list | show``: federated rounds, from any host that reaches the server."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from agent.commands.base import Command
+from robots.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.fleet import FleetClient
+    from agent.proto import fleet_pb2 as pb
+
+_USAGE = "`armada round start`, `armada round list` or `armada round show N`"
+_FAILED = 1
+
+
+def main(argv: list[str]) -> int:
+    """Dispatch to the verb."""
+    verbs = {"start": _start, "list": _list, "show": _show}
+    if not argv or argv[0] not in verbs:
+        raise ConfigError(
+            "what should be done?", field="round", value=argv[0] if argv else None, remedy=_USAGE
+        )
+    return verbs[argv[0]](argv[1:])
+
+
+def _start(argv: list[str]) -> int:
+    """Start a round and follow it to its end; 1 if it failed."""
+    from rich.console import Console
+
+    from agent.commands.parsing import parse
+    from agent.fleet import FleetClient
+    from server.commands.config import RoundStartConfig
+    from server.service import request_of
+    from server.spec import RoundSpec
+
+    config = parse(RoundStartConfig, argv, prog="armada round start")
+    spec = RoundSpec(
+        rounds=config.rounds,
+        min_robots=config.min_robots,
+        wait_s=config.wait_s,
+        timeout_s=config.timeout_s,
+        evaluate=config.evaluate,
+        train=config.train,
+    )
+    with FleetClient(config.server, config.root_certificates) as client:
+        started = client.start_round(request_of(spec))
+        return _follow(client, started.id, Console(), as_json=config.json)
+
+
+def _show(argv: list[str]) -> int:
+    """Print the events of a round, to its end if it is running; 1 if it failed."""
+    from rich.console import Console
+
+    from agent.commands.parsing import parse
+    from agent.fleet import FleetClient
+    from server.commands.config import RoundShowConfig
+
+    config = parse(RoundShowConfig, argv, prog="armada round show", positional=("number",))
+    with FleetClient(config.server, config.root_certificates) as client:
+        return _follow(client, config.number, Console(), as_json=config.json)
+
+
+def _list(argv: list[str]) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from agent.commands.parsing import parse
+    from agent.fleet import FleetClient
+    from server.commands.config import RoundListConfig
+
+    config = parse(RoundListConfig, argv, prog="armada round list")
+    console = Console()
+    with FleetClient(config.server, config.root_certificates) as client:
+        rounds = client.rounds()
+    if config.json:
+        for entry in rounds:
+            _print_json(console, _as_dict(entry))
+        return 0
+    table = Table("round", "started", "status", "rounds", "steps", "releases", "reason")
+    for entry in rounds:
+        table.add_row(
+            str(entry.id),
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.started)),
+            entry.status,
+            str(entry.request.rounds),
+            str(entry.request.train.steps),
+            ", ".join(str(v) for v in entry.releases),
+            entry.reason,
+        )
+    console.print(table)
+    return 0
+
+
+def _follow(client: FleetClient, number: int, console: Console, *, as_json: bool) -> int:
+    """Print events to the end; 1 if the round failed."""
+    from server.commands.view import RoundView
+
+    status = _FAILED
+    with RoundView(console, number) if not as_json else _Quiet() as view:
+        for event in _events(client, number):
+            if as_json:
+                _print_json(console, {"round": number, **event})
+            view.show(event)
+            if event["kind"] == "finished":
+                status = 0
+    return status
+
+
+def _events(client: FleetClient, number: int) -> Iterator[dict[str, Any]]:
+    for event in client.watch_round(number):
+        yield {
+            "sequence": event.sequence,
+            "time": event.time,
+            "kind": event.kind,
+            "data": json.loads(event.data_json),
+        }
+
+
+class _Quiet:
+    """Shows nothing."""
+
+    def __enter__(self) -> _Quiet:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        return None
+
+    def show(self, event: dict[str, Any]) -> None:
+        return None
+
+
+def _as_dict(entry: pb.Round) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "run_id": entry.run_id,
+        "started": entry.started,
+        "status": entry.status,
+        "reason": entry.reason,
+        "releases": list(entry.releases),
+    }
+
+
+def _print_json(console: Console, value: dict[str, Any]) -> None:
+    console.print(json.dumps(value), markup=False, highlight=False, soft_wrap=True)
+
+
+COMMAND = Command("round", "start, follow and list federated rounds", main, 31)

@@ -1,0 +1,139 @@
+"""The configuration of ``armada server``.
+
+No ``from __future__ import annotations`` here: draccus reads the types of the fields.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robots.errors import ConfigError
+from server.paths import ServerState
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(kw_only=True)
+class BasePolicyRef:
+    """Which policy the fleet starts from; needed once, for a new state folder."""
+
+    # Folder of a LeRobot `pretrained_model`, or a hub id such as lerobot/smolvla_base.
+    path: str = ""
+
+
+@dataclass(kw_only=True)
+class ServerBrokerConfig:
+    """The MQTT broker that releases are announced on."""
+
+    # Host of the fleet's broker; empty: the server runs one of its own.
+    host: str = ""
+    port: int = 1883
+
+    def __post_init__(self) -> None:
+        check_port("--broker.port", self.port)
+
+
+@dataclass(kw_only=True)
+class ServerConfig:
+    """``armada server``: SuperLink, what runs rounds, releases, and a broker if there is none."""
+
+    policy: BasePolicyRef = field(default_factory=BasePolicyRef)
+    broker: ServerBrokerConfig = field(default_factory=ServerBrokerConfig)
+    fleet: str = "default"
+    # Where rounds, releases and the SuperLink's database are kept; empty: the user's state folder.
+    state_dir: str = ""
+    # Address to listen on for robots and operators.
+    host: str = "127.0.0.1"
+    # Rounds and releases (gRPC).
+    port: int = 29300
+    # The SuperLink's Fleet API, which the robots' SuperNodes connect to (gRPC).
+    superlink_port: int = 29092
+    # The SuperLink's own HTTP API, on loopback only: it asks nobody who they are.
+    control_port: int = 28000
+    # Certificate chain, key and CA, PEM files. Needed to listen beyond loopback.
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.fleet):
+            raise ConfigError(
+                "must be 1–63 letters, digits, dots, dashes or underscores",
+                field="--fleet",
+                value=self.fleet,
+            )
+        ports = {
+            "--port": self.port,
+            "--superlink_port": self.superlink_port,
+            "--control_port": self.control_port,
+        }
+        for name, value in ports.items():
+            check_port(name, value)
+        if len({*ports.values()}) < len(ports):
+            raise ConfigError("are the same", field=", ".join(ports), value=self.port)
+        files = {"--tls_cert": self.tls_cert, "--tls_key": self.tls_key, "--tls_ca": self.tls_ca}
+        for name, path in files.items():
+            if path and not Path(path).is_file():
+                raise ConfigError("isn't a file", field=name, value=path)
+        if any(files.values()) and not all(files.values()):
+            raise ConfigError("go together", field=", ".join(files))
+        if not self.tls and not is_loopback(self.host):
+            raise ConfigError(
+                "plaintext is for loopback only",
+                field="--host",
+                value=self.host,
+                remedy="Give --tls_cert, --tls_key and --tls_ca",
+            )
+
+        if not self.broker.host and not is_loopback(self.host):
+            raise ConfigError(
+                "the server's own broker asks nobody who they are: it is for loopback only",
+                field="--broker.host",
+                remedy="Name a broker with TLS and passwords",
+            )
+
+    @property
+    def tls(self) -> bool:
+        return bool(self.tls_cert)
+
+    @property
+    def state(self) -> ServerState:
+        return (
+            ServerState(Path(self.state_dir)) if self.state_dir else ServerState.default(self.fleet)
+        )
+
+    @property
+    def address(self) -> str:
+        """Of the Fleet service."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def superlink_address(self) -> str:
+        """Of the Fleet API of the SuperLink."""
+        return f"{self.host}:{self.superlink_port}"
+
+    @property
+    def broker_address(self) -> tuple[str, int]:
+        """(host, port) of the fleet's broker, be it ours or another."""
+        return self.broker.host or self.host, self.broker.port
+
+    @property
+    def control_address(self) -> str:
+        return f"127.0.0.1:{self.control_port}"
+
+
+def check_port(flag: str, port: int) -> None:
+    """Raises: ConfigError."""
+    if not 0 < port < 65536:
+        raise ConfigError("isn't a port", field=flag, value=port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

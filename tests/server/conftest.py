@@ -1,0 +1,20 @@
+"""What the server's tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from server.base import Base, import_base
+from tests.datasets import make_policy
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_policy(tmp_path_factory.mktemp("policy") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def base(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return import_base(str(tiny_policy), tmp_path_factory.mktemp("server") / "base")

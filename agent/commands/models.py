@@ -133,7 +133,7 @@ def _promote(argv: list[str]) -> int:
     if not config.model:
         raise ConfigError("is missing", field="model", remedy="`armada models list` shows them")
     store = ModelStore(config.state.models)
-    model = store.promote(named(store, config.model).digest, reason=config.reason)
+    model = store.promote(named(store, config.model), reason=config.reason)
     return _say(config.json, "current", model)
 
 

@@ -136,10 +136,8 @@ def _collect_overrides(config_class: type, args: list[str]) -> list[str]:
     overrides: list[str] = []
     words = iter(args)
     for word in words:
-        match = re.match(
-            r"--policy\.(?!path\b|stats\b|overrides\b)([\w.]+)(?:=(.*))?$", word, re.DOTALL
-        )
-        if match is None:
+        match = _POLICY_FLAG.match(word)
+        if match is None or match[1] in own:
             kept.append(word)
             continue
         value = match[2] if match[2] is not None else next(words, "")

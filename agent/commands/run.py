@@ -41,7 +41,7 @@ def summary(telemetry: dict[str, Any]) -> Any:
         ("chunk latency p50 / p95", _ms(telemetry, "chunk_latency_ms_p50", "chunk_latency_ms_p95")),
         ("work per tick p50 / p99", _ms(telemetry, "work_ms_p50", "work_ms_p99")),
         ("episodes in the data set", f"{telemetry['episodes']}"),
-        ("model", str(telemetry["digest"] or "none")),
+        ("model", str(telemetry["digest"] or "none")[:19]),
     )
     for name, value in rows:
         table.add_row(name, value)

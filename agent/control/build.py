@@ -134,7 +134,9 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
             duration_s=config.duration,
             park=config.return_to_initial_position,
         )
-        operators = OperatorRole(_handlers(loop), loop.status, lambda fields: relay(fields))
+        operators = OperatorRole(
+            _handlers(loop), loop.status, lambda fields, role: relay(fields, role)
+        )
         peers = Peers(
             state.control_socket,
             {
@@ -149,8 +151,9 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
         arm.release()
         raise
 
-    def relay(fields: dict[str, Any]) -> None:
-        peers.publish("event", fields | {"relayed": True})
+    def relay(fields: dict[str, Any], role: str) -> None:
+        # Whoever said it gets it back as well, and knows it by this mark.
+        peers.publish("event", fields | {"via": role})
 
     return loop, peers
 

@@ -15,6 +15,7 @@ failed read            holds; after ``arm.LOST_AFTER`` in a row releases the por
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
@@ -35,6 +36,7 @@ from robots.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.5
+TRIP_EVENT_EVERY_S = 10.0
 PARK_S = 2.0
 """Time to return to the pose at start; far joints take longer, as the guard's step limit allows."""
 
@@ -94,7 +96,7 @@ class ControlLoop:
         self._last: NDArray[np.float32] | None = None
         self._initial: NDArray[np.float32] | None = None
         self._engaged = False
-        self._tripping: set[str] = set()
+        self._told: dict[str, float] = {}
         self._episode = 0
         self._began = time.monotonic()
         self._report_at = 0.0
@@ -284,12 +286,13 @@ class ControlLoop:
             self._peers.publish("telemetry", self.status())
 
     def _note_trips(self, trips: dict[str, tuple[str, ...]]) -> None:
-        for rule in trips:
+        now = time.monotonic()
+        for rule, joints in trips.items():
             self.stats.trips[rule] += 1
-        # One event when a rule begins to bite, not thirty a second while it does.
-        for rule in trips.keys() - self._tripping:
-            self.emit("guard", rule, joints=list(trips[rule]))
-        self._tripping = set(trips)
+            # One event and a count, not thirty a second: a policy may lean on a limit for minutes.
+            if now - self._told.get(rule, -math.inf) >= TRIP_EVENT_EVERY_S:
+                self._told[rule] = now
+                self.emit("guard", rule, joints=list(joints), ticks=self.stats.trips[rule])
 
     # The end -------------------------------------------------------------------------------
 

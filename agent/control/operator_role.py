@@ -22,14 +22,15 @@ class OperatorRole:
     Args:
         handlers: Command name → handler.
         status: Fields of the welcome message.
-        relay: Called with events that a peer (the supervisor) wants everybody to see.
+        relay: Called with an event that a peer (supervisor, link) wants everybody to see, and
+            that peer's role.
     """
 
     def __init__(
         self,
         handlers: dict[str, Handler],
         status: Callable[[], dict[str, Any]],
-        relay: Callable[[dict[str, Any]], None],
+        relay: Callable[[dict[str, Any], str], None],
     ) -> None:
         self._handlers = handlers
         self._status = status
@@ -40,7 +41,7 @@ class OperatorRole:
 
     def on_message(self, peer: Peer, message: Message) -> None:
         if message.kind == "event":
-            self._relay(message.fields)
+            self._relay(message.fields, peer.role)
             return
         if message.kind != "command":
             return

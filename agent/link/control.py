@@ -72,11 +72,17 @@ class ControlClient:
         if message.kind == "telemetry":
             self._on_telemetry(message.fields)
         elif message.kind == "event":
-            self._on_event(message.fields)
+            if message.fields.get("via") != "link":
+                self._on_event(message.fields)
         elif message.kind == "reply":
             future = self._replies.pop(str(message.fields.get("id")), None)
             if future is not None and not future.done():
                 future.set_result(message.fields)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Let everybody else on this host know of an event of the link's own."""
+        if self._channel is not None:
+            self._channel.send("event", **event)
 
     async def command(self, name: str, args: dict[str, Any]) -> Any:
         """Give control a command and return its result.

@@ -66,7 +66,9 @@ class Link:
 
     def emit(self, kind: str, cause: str, **data: Any) -> None:
         """An event of the link's own."""
-        self._on_event({"event": kind, "cause": cause, "time": time.time(), "data": data})
+        event: dict[str, Any] = {"event": kind, "cause": cause, "time": time.time(), "data": data}
+        self._on_event(event)
+        self._control.tell(event)
 
     # From control --------------------------------------------------------------------------
 

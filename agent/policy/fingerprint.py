@@ -6,10 +6,11 @@ differ in their configuration or in the statistics of their processors.
 
 from __future__ import annotations
 
-import re
+import json
 from pathlib import Path
 
 from agent.policy import atomic
+from robots.errors import ModelError
 
 OBJECT = "object.json"
 """The store's record of a model, beside its files."""
@@ -22,14 +23,16 @@ def fingerprint(folder: Path) -> str:
     """Digest of all files of a policy folder, the same wherever it lies.
 
     Where a policy that brings its VLM along says that it lies doesn't count.
+
+    Raises:
+        ModelError: a file that has to be looked into isn't JSON.
     """
     brought_along = (folder / VLM).is_dir()
     lines = []
     for name in model_files(folder):
         path = folder / name
         if brought_along and name in _NAMES_VLM:
-            text = path.read_text(encoding="utf-8", errors="replace")
-            data = atomic.sha256_text(_without_vlm_path(text))
+            data = atomic.sha256_text(_without_vlm_path(path))
         else:
             data = atomic.sha256(path)
         lines.append(f"{name} {data}\n")
@@ -46,5 +49,14 @@ def model_files(folder: Path) -> list[str]:
     )
 
 
-def _without_vlm_path(text: str) -> str:
-    return re.sub(r'("(?:vlm_model_name|tokenizer_name)": )"/[^"]*"', rf'\1"{VLM}"', text)
+def _without_vlm_path(path: Path) -> str:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"isn't JSON: {error}", field="policy file", value=path) from error
+    steps = data.get("steps", [])
+    for part in (data, *(step.get("config", {}) for step in steps)):
+        for key in ("vlm_model_name", "tokenizer_name"):
+            if key in part:
+                part[key] = VLM
+    return json.dumps(data, sort_keys=True)

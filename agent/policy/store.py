@@ -202,29 +202,30 @@ class ModelStore:
             return current
         model = self.add(folder, origin=policy_path)
         self._log("import", model, source=source, path=policy_path)
-        return self.promote(model.digest, reason=f"--policy.path={policy_path}")
+        return self.promote(model, reason=f"--policy.path={policy_path}")
 
-    def candidate(self, digest: str, *, reason: str = "") -> StoredModel:
-        """Make a model the candidate.
+    def candidate(self, model: str | StoredModel, *, reason: str = "") -> StoredModel:
+        """Make a model, or the newest one of a digest, the candidate.
 
         Raises:
             ModelError: there is no such model.
         """
         with self._writing():
-            model = self.find(digest)
+            model = self.find(model) if isinstance(model, str) else model
             self._point("candidate", model)
             self._log("candidate", model, reason=reason)
             self._prune(_KEEP)
             return model
 
-    def promote(self, digest: str, *, reason: str = "") -> StoredModel:
-        """Make a model current, after reading it through; what was current is now previous.
+    def promote(self, model: str | StoredModel, *, reason: str = "") -> StoredModel:
+        """Make a model, or the newest one of a digest, current, after reading it through; what was
+        current is now previous.
 
         Raises:
             ModelError: there is no such model, or it is damaged.
         """
         with self._writing():
-            model = self.find(digest)
+            model = self.find(model) if isinstance(model, str) else model
             self.verify(model)
             before = self.current
             if before is None or before.path != model.path:

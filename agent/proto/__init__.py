@@ -2,7 +2,7 @@
 
 ``fleet.proto`` is the source; after a change run, from the root of the repository::
 
-    python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. agent/proto/fleet.proto
+    make proto
 
 with grpcio-tools 1.81.1, and commit what it writes: an installation needs no compiler.
 """

@@ -159,7 +159,7 @@ class Supervisor:
         elif message.kind == "event":
             event = message.fields
             # What this process said itself comes back with everybody else's copy.
-            if not event.get("relayed"):
+            if event.get("via") != "supervisor":
                 self._log.write(event)
             if event["event"] == "policy_hung" and workers is not None:
                 workers.kill(event["data"]["pid"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,7 @@ def test_the_same_weights_with_another_configuration_are_another_object(
     assert second.digest == first.digest
     assert second.path != first.path
     assert store.find(first.digest) == second
+    assert store.promote(first).path == first.path
 
 
 def test_a_folder_that_is_no_policy_is_refused(store: ModelStore, tmp_path: Path) -> None:
@@ -290,9 +292,14 @@ def test_no_policy_there_leaves_the_store_as_it_is(store: ModelStore, tmp_path: 
     assert store.current is None
 
 
-def _promote_all(root: Path, digests: list[str]) -> None:
-    for digest in digests:
-        ModelStore(root).promote(digest)
+_PROMOTE_BY_TURNS = """
+import sys
+from pathlib import Path
+from agent.policy.store import ModelStore
+for _ in range(20):
+    for digest in sys.argv[2:]:
+        ModelStore(Path(sys.argv[1])).promote(digest)
+"""
 
 
 def test_readers_always_see_a_whole_model_while_others_write(
@@ -301,21 +308,16 @@ def test_readers_always_see_a_whole_model_while_others_write(
     digests = [store.add(variant(n), origin="").digest for n in (1, 2)]
     store.promote(digests[0])
     # Two writers, so that they also meet each other.
-    context = multiprocessing.get_context("fork")
-    writers = [
-        context.Process(target=_promote_all, args=(store.root, digests * 20)) for _ in range(2)
-    ]
-    for writer in writers:
-        writer.start()
+    command = [sys.executable, "-c", _PROMOTE_BY_TURNS, str(store.root), *digests]
+    writers = [subprocess.Popen(command) for _ in range(2)]
     seen = 0
-    while any(writer.is_alive() for writer in writers):
+    while any(writer.poll() is None for writer in writers):
         current = store.current
         assert current is not None
         assert current.digest in digests
         seen += 1
-    for writer in writers:
-        writer.join()
 
     assert seen > 0
-    assert [writer.exitcode for writer in writers] == [0, 0]
-    assert all(set(e) >= {"time", "event", "digest"} for e in store.history())
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert sum(e["event"] == "promote" for e in store.history()) > 2
+    assert sorted(p.name for p in store.root.glob(".*")) == [".lock"]

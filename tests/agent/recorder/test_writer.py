@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
+from agent.data.lock import reading
 from agent.ipc import FrameLayout, ImageSpec
 from agent.recorder.config import RecordConfig
 from agent.recorder.writer import EpisodeWriter
@@ -72,9 +73,12 @@ def in_a_process(target: Callable[..., None], *args: Any) -> int:
     """The exit status; minus the number of the signal that ended it."""
     process = _FORKS.Process(target=target, args=args)
     process.start()
-    process.join(120)
-    assert process.exitcode is not None
-    return process.exitcode
+    process.join(30)
+    status = process.exitcode
+    process.kill()
+    process.join()
+    assert status is not None, "not within 30 s"
+    return status
 
 
 def save_until(root: Path, step: int | None, count: Path | None = None) -> None:
@@ -130,6 +134,8 @@ def test_killed_before_any_step_of_a_save(recorded: Path, tmp_path: Path, first:
     for step in range(1, steps + 1):
         root = fresh(f"step{step}")
         assert in_a_process(save_until, root, step) == -signal.SIGKILL
+        if root.exists():
+            assert marks(root) in (before, [*before, 2]), f"step {step}: damaged until repaired"
         again = writer(root)
         assert again.episodes in (len(before), len(before) + 1)
         kept = [*before, 2][: again.episodes]
@@ -179,6 +185,17 @@ def record_on_a_full_disk(root: Path, limit_b: int) -> None:
         to.discard()
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     record(to, 3)
+
+
+def test_a_long_reader_does_not_hold_up_a_save(root: Path) -> None:
+    """Training at home reads for minutes; an episode must be safe long before that."""
+    with reading(root):
+        assert in_a_process(record_one, root, 3) == 0
+    assert marks(root) == [1, 3]
+
+
+def record_one(root: Path, mark: int) -> None:
+    record(writer(root), mark)
 
 
 def snapshot(folder: Path) -> dict[str, bytes | None]:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from agent.policy import weights
 from agent.policy.atomic import write_text
-from agent.policy.load import WEIGHTS
 from agent.policy.merge import copy_policy
+from agent.policy.store import WEIGHTS
 from robots.errors import ConfigError, ModelError
 
 

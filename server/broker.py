@@ -1,8 +1,8 @@
 """The fleet's own MQTT broker, when none is configured: Debian's mosquitto under our supervision.
 
-``iotcore``, a broker that pip installs, was measured beside it (``benchmarks/brokers.py``): it
-starts as fast, but keeps neither retained messages nor sessions over a restart, and a fleet's
-status topics are retained.
+``iotcore``, a broker that pip installs, is measured beside it by ``benchmarks/brokers.py``: it does
+TLS, passwords and the will of a hung client as well, but forgets retained messages and sessions
+with every restart, and a fleet's status topics and release notices are retained.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def broker_spec(state_dir: Path, host: str, port: int) -> ChildSpec:
 
 
 def _check_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

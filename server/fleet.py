@@ -2,7 +2,7 @@
 that runs, announces releases.
 
 Not in the process that starts the others: gRPC and MQTT keep threads, and a process with threads
-can't safely fork (measured: one restart of a child in five died of SIGSEGV in gRPC's fork handlers).
+can't safely fork (measured: of ten children that were started so, two died of SIGSEGV).
 """
 
 from __future__ import annotations

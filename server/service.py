@@ -104,7 +104,12 @@ def serve(
     server = grpc.server(
         ThreadPoolExecutor(max_workers=_MAX_STREAMS, thread_name_prefix="fleet"),
         # Two servers on one port would each get half of the calls.
-        options=[("grpc.so_reuseport", 0)],
+        options=[
+            ("grpc.so_reuseport", 0),
+            # Clients of a silent stream (a round that trains) ask every 20 s whether we are there;
+            # gRPC's default hangs up on whoever asks more than every 5 minutes.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ],
     )
     add_FleetServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     try:

@@ -24,14 +24,15 @@ def main(argv: list[str]) -> int:
         config.order,
         config.args,
         timeout_s=config.timeout_s,
+        login=config.broker.login,
     )
     console = Console()
     if config.json:
         console.print_json(json.dumps([as_json(r) for r in replies]))
     else:
         for reply in replies:
-            said = "done" if reply.ok else f"refused: {reply.error}"
-            console.print(f"{reply.robot}: {said}", markup=False)
+            said = "done" if reply.ok else f"not done: {reply.error}"
+            console.print(f"{reply.robot}: {said}", markup=False, soft_wrap=True)
             if reply.result is not None:
                 console.print_json(json.dumps(reply.result))
     return int(not all(reply.ok for reply in replies))

@@ -3,10 +3,15 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
+import os
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.link.operator import Login
 from robots.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(kw_only=True)
@@ -15,6 +20,27 @@ class BrokerAddress:
 
     host: str = "127.0.0.1"
     port: int = 1883
+    username: str = ""
+    # Name of the environment variable that holds the password (a password never stands in a flag).
+    password_env: str = ""
+    # CA certificate file; given, the connection uses TLS.
+    tls_ca: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise ConfigError("isn't a port", field="--broker.port", value=self.port)
+        if self.password_env and self.password_env not in os.environ:
+            raise ConfigError(
+                "isn't set in the environment",
+                field="--broker.password_env",
+                value=self.password_env,
+                remedy=f"export {self.password_env}=…",
+            )
+
+    @property
+    def login(self) -> Login:
+        password = os.environ[self.password_env] if self.password_env else ""
+        return Login(username=self.username, password=password, tls_ca=self.tls_ca)
 
 
 @dataclass(kw_only=True)
@@ -29,6 +55,9 @@ class StatusConfig:
     json: bool = False
     # Show it again every second until Ctrl-C.
     watch: bool = False
+
+    def __post_init__(self) -> None:
+        _check_name("--fleet", self.fleet)
 
 
 @dataclass(kw_only=True)
@@ -58,3 +87,17 @@ class FleetConfig:
             )
         if not self.robot:
             raise ConfigError("who?", field="robot", remedy="Name a robot, or all")
+        _check_name("--fleet", self.fleet)
+        _check_name("robot", self.robot)
+        if self.timeout_s <= 0:
+            raise ConfigError("must be positive", field="--timeout_s", value=self.timeout_s)
+
+
+def _check_name(field_name: str, value: str) -> None:
+    # It becomes a part of a topic.
+    if not _NAME.fullmatch(value):
+        raise ConfigError(
+            "must be 1–63 letters, digits, dots, dashes or underscores",
+            field=field_name,
+            value=value,
+        )

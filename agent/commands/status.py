@@ -26,13 +26,18 @@ def main(argv: list[str]) -> int:
     config = parse(StatusConfig, argv, prog="armada status")
     console = Console()
     robots = look(config)
-    if config.json:
-        console.print_json(json.dumps(robots))
-    elif config.watch:
+    if config.json and config.watch:
+        while True:
+            console.print(json.dumps(robots), markup=False, highlight=False, soft_wrap=True)
+            time.sleep(1.0)
+            robots = look(config)
+    if config.watch:
         with Live(table(robots, config.fleet), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(1.0)
                 live.update(table(look(config), config.fleet), refresh=True)
+    if config.json:
+        console.print_json(json.dumps(robots))
     elif robots:
         console.print(table(robots, config.fleet))
     else:
@@ -58,13 +63,15 @@ def look(config: StatusConfig) -> list[dict[str, Any]]:
         ]
     from agent.link.operator import as_json, fleet_status
 
-    statuses = fleet_status(config.broker.host, config.broker.port, config.fleet)
+    broker = config.broker
+    statuses = fleet_status(broker.host, broker.port, config.fleet, login=broker.login)
     return [as_json(status) for status in statuses]
 
 
 def table(robots: list[dict[str, Any]], fleet: str) -> Table:
     """The robots as people want to see them."""
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(
         "robot", "state", "source", "rate", "late", "starved", "chunk p50", "episodes", "model",
@@ -72,19 +79,25 @@ def table(robots: list[dict[str, Any]], fleet: str) -> Table:
     )  # fmt: skip
     for robot in robots:
         said = robot["telemetry"]
-        latency = said.get("chunk_latency_ms_p50")
-        shown.add_row(
+        # As text, not as markup: it came over the network.
+        cells = (
             robot["robot"],
-            f"[red]{robot['state']}[/]" if robot["state"] == "offline" else robot["state"],
-            str(said.get("source", "–")),
-            f"{said['rate_hz']:.1f} Hz" if "rate_hz" in said else "–",
-            str(said.get("late_ticks", "–")),
-            str(said.get("starved_ticks", "–")),
-            "–" if latency is None else f"{latency:.0f} ms",
-            str(said.get("episodes", "–")),
-            str(said.get("digest") or "–")[7:19],
+            robot["state"],
+            said.get("source"),
+            _number(said.get("rate_hz"), ".1f", " Hz"),
+            said.get("late_ticks"),
+            said.get("starved_ticks"),
+            _number(said.get("chunk_latency_ms_p50"), ".0f", " ms"),
+            said.get("episodes"),
+            str(said.get("digest") or "").removeprefix("sha256:")[:12] or None,
         )
+        style = "red" if robot["state"] == "offline" else ""
+        shown.add_row(*(Text("–" if cell is None else str(cell)) for cell in cells), style=style)
     return shown
+
+
+def _number(value: Any, form: str, unit: str) -> Any:
+    return f"{value:{form}}{unit}" if isinstance(value, int | float) else value
 
 
 COMMAND = Command("status", "who is there and how the arms do", main, 30)

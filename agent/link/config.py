@@ -47,6 +47,14 @@ class LinkConfig:
     def __post_init__(self) -> None:
         if self.keepalive_s < 1:
             raise ConfigError("must be at least 1", field="keepalive_s", value=self.keepalive_s)
+        if self.password_env and self.password_env not in os.environ:
+            raise ConfigError(
+                "there is no such environment variable",
+                field="--broker.password_env",
+                value=self.password_env,
+            )
+        if self.tls_ca and not Path(self.tls_ca).is_file():
+            raise ConfigError("isn't a file", field="--broker.tls_ca", value=self.tls_ca)
 
     @property
     def password(self) -> str | None:

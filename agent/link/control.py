@@ -23,6 +23,7 @@ class ControlClient:
         path: The control socket.
         on_telemetry: Called with each telemetry.
         on_event: Called with each event.
+        on_lost: Called when control is gone.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class ControlClient:
         path: Path,
         on_telemetry: Callable[[dict[str, Any]], None],
         on_event: Callable[[dict[str, Any]], None],
+        on_lost: Callable[[], None],
     ) -> None:
         self._path = path
         self._on_telemetry = on_telemetry
         self._on_event = on_event
+        self._on_lost = on_lost
         self._channel: Channel | None = None
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._ids = itertools.count(1)
@@ -50,8 +53,10 @@ class ControlClient:
             await self._hear(self._channel)
             self._channel = None
             for future in self._replies.values():
-                future.cancel()
+                if not future.done():
+                    future.set_exception(LinkError("the control process went away"))
             self._replies.clear()
+            self._on_lost()
 
     async def _hear(self, channel: Channel) -> None:
         loop = asyncio.get_running_loop()
@@ -98,11 +103,10 @@ class ControlClient:
         self._replies[number] = future
         try:
             reply = await asyncio.wait_for(future, REPLY_S)
-        except (TimeoutError, asyncio.CancelledError) as error:
-            self._replies.pop(number, None)
-            if not future.cancelled() and not isinstance(error, TimeoutError):
-                raise
+        except TimeoutError as error:
             raise LinkError("the control process doesn't answer", field=name) from error
+        finally:
+            self._replies.pop(number, None)
         if not reply.get("ok"):
             raise LinkError(str(reply.get("error")))
         return reply.get("result")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import logging
 import random
 import ssl
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -17,6 +20,7 @@ import aiomqtt
 from agent.link.config import LinkConfig
 from agent.link.control import ControlClient
 from agent.link.messages import (
+    MAX_B,
     Command,
     Event,
     ReleaseNotice,
@@ -28,12 +32,22 @@ from agent.link.messages import (
 )
 from agent.link.outbox import Outbox
 from agent.link.releases import ReleasePuller
-from robots.errors import ArmadaError, LinkError
+from robots.errors import ArmadaError, ConfigError, LinkError
 
 logger = logging.getLogger(__name__)
 
 _BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _STATUS_EVERY_S = 5.0
+_SILENT_S = 3.0
+"""Six telemetry periods: control is gone or hangs, and what it said last holds no more."""
+
+_GOODBYE_S = 1.0
+_ORDERS = 16
+"""At a time; who sends more is no operator."""
+
+_CAUSE_MAX = 2000
+_REMEMBERED = 256
+"""Orders whose reply is kept, in case one is delivered twice."""
 
 
 class Link:
@@ -48,14 +62,16 @@ class Link:
         self._topics = Topics(config.fleet, config.robot)
         self._outbox = Outbox(config.state / "outbox.jsonl")
         self._control = ControlClient(
-            Path(config.control_socket), self._on_telemetry, self._on_event
+            Path(config.control_socket), self._on_telemetry, self._on_event, self._on_control_lost
         )
+        self._tls = _tls_context(config)
         self._releases = ReleasePuller(config, self.emit)
         self._telemetry: dict[str, Any] = {}
         self._fresh = asyncio.Event()
         self._queued = asyncio.Event()
-        self._state = "online"
-        self._seen: set[str] = set()
+        self._heard = float("-inf")
+        self._orders: set[asyncio.Task[None]] = set()
+        self._replies: dict[str, bytes] = {}
 
     async def run(self) -> None:
         """Until cancelled; says goodbye then."""
@@ -64,7 +80,7 @@ class Link:
             tasks.create_task(self._releases.run())
             tasks.create_task(self._stay_connected())
 
-    def emit(self, kind: str, cause: str, **data: Any) -> None:
+    def emit(self, kind: str, cause: str, /, **data: Any) -> None:
         """An event of the link's own."""
         event: dict[str, Any] = {"event": kind, "cause": cause, "time": time.time(), "data": data}
         self._on_event(event)
@@ -74,21 +90,33 @@ class Link:
 
     def _on_telemetry(self, telemetry: dict[str, Any]) -> None:
         self._telemetry = telemetry
-        self._state = str(telemetry.get("state", "online"))
+        self._heard = time.monotonic()
         self._fresh.set()
+
+    def _on_control_lost(self) -> None:
+        self._heard = float("-inf")
+
+    @property
+    def _state(self) -> str:
+        if time.monotonic() - self._heard > _SILENT_S:
+            return "waiting"
+        return str(self._telemetry.get("state", "online"))
 
     def _on_event(self, event: dict[str, Any]) -> None:
         logger.info("%s: %s", event["event"], event["cause"])
-        self._outbox.put(
-            {
-                "id": uuid.uuid4().hex,
-                "robot": self._config.robot,
-                "event": event["event"],
-                "cause": event["cause"],
-                "time": event["time"],
-                "data": event.get("data", {}),
-            }
+        kept = Event(
+            id=uuid.uuid4().hex,
+            robot=self._config.robot,
+            event=event["event"],
+            cause=event["cause"][:_CAUSE_MAX],
+            time=event["time"],
+            data=event.get("data", {}),
         )
+        if (size := len(encode(kept))) > MAX_B:
+            # A broker hangs up on what is too large, and what waits behind it would never arrive.
+            kept = dataclasses.replace(kept, data={"dropped": f"{size} B"})
+        if lost := self._outbox.put(kept):
+            self.emit("events_lost", "too many waited for the broker", events=lost)
         self._queued.set()
 
     # The broker ----------------------------------------------------------------------------
@@ -102,6 +130,9 @@ class Link:
                     self.emit("link_up", f"connected to {self._config.host}:{self._config.port}")
                     await self._serve(client)
             except aiomqtt.MqttError as error:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    # Told to end while the broker was going or gone.
+                    raise asyncio.CancelledError from error
                 if failures == 0:
                     self.emit("link_down", f"the broker is away: {error}")
                 wait_s = _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]
@@ -111,13 +142,12 @@ class Link:
 
     def _client(self) -> aiomqtt.Client:
         config = self._config
-        tls = ssl.create_default_context(cafile=config.tls_ca) if config.tls_ca else None
         return aiomqtt.Client(
             hostname=config.host,
             port=config.port,
             username=config.username or None,
             password=config.password,
-            tls_context=tls,
+            tls_context=self._tls,
             identifier=f"armada-{config.fleet}-{config.robot}",
             keepalive=config.keepalive_s,
             timeout=10,
@@ -142,7 +172,10 @@ class Link:
         except asyncio.CancelledError:
             # Told to end: what the broker's will would say, said in order.
             payload = encode(self._status("offline"))
-            await client.publish(self._topics.status, payload, qos=1, retain=True)
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client.publish(
+                    self._topics.status, payload, qos=1, retain=True, timeout=_GOODBYE_S
+                )
             raise
         finally:
             for task in tasks:
@@ -178,8 +211,8 @@ class Link:
         while True:
             self._queued.clear()
             while (event := self._outbox.first) is not None:
-                await client.publish(self._topics.event, encode(Event(**event)), qos=1)
-                self._outbox.sent()
+                await client.publish(self._topics.event, encode(event), qos=1)
+                self._outbox.sent(event)
             await self._queued.wait()
 
     # Orders --------------------------------------------------------------------------------
@@ -191,21 +224,39 @@ class Link:
                 if message.topic.matches(self._topics.release):
                     if payload:
                         self._releases.notice(decode(ReleaseNotice, payload))
+                elif message.retain:
+                    # It would be obeyed anew at every connection.
+                    raise LinkError("a retained order is none")
                 else:
-                    await self._obey(client, decode(Command, payload))
+                    self._take(client, decode(Command, payload))
             except LinkError as error:
                 self.emit("message_refused", str(error), topic=str(message.topic))
 
+    def _take(self, client: aiomqtt.Client, command: Command) -> None:
+        # Each in a task: a stop doesn't queue behind a rollback. Their first steps run in order, so
+        # control gets them in order.
+        if len(self._orders) >= _ORDERS:
+            raise LinkError("too many orders at a time", field=command.name)
+        task = asyncio.create_task(self._obey(client, command))
+        self._orders.add(task)
+        task.add_done_callback(self._orders.discard)
+
     async def _obey(self, client: aiomqtt.Client, command: Command) -> None:
-        if command.id in self._seen:
-            return  # QoS 1 delivers at least once; an order is obeyed once
-        self._seen.add(command.id)
-        try:
-            result = await self._execute(command)
-            reply = Reply(id=command.id, robot=self._config.robot, ok=True, result=result)
-        except ArmadaError as error:
-            reply = Reply(id=command.id, robot=self._config.robot, ok=False, error=str(error))
-        await client.publish(self._topics.reply, encode(reply), qos=1)
+        # QoS 1 delivers at least once: an order is obeyed once and answered each time.
+        if command.id not in self._replies:
+            self._replies[command.id] = b""
+            while len(self._replies) > _REMEMBERED:
+                del self._replies[next(iter(self._replies))]
+            try:
+                result = await self._execute(command)
+                reply = Reply(id=command.id, robot=self._config.robot, ok=True, result=result)
+            except ArmadaError as error:
+                reply = Reply(id=command.id, robot=self._config.robot, ok=False, error=str(error))
+            self._replies[command.id] = encode(reply)
+        if said := self._replies[command.id]:
+            # Without the broker nobody waits for it any more.
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client.publish(self._topics.reply, said, qos=1)
 
     async def _execute(self, command: Command) -> Any:
         if command.name == "pull":
@@ -220,7 +271,7 @@ class Link:
     async def _rollback(self) -> dict[str, str]:
         # In a process of its own: the model store brings torch, the link stays small.
         process = await asyncio.create_subprocess_exec(
-            *(self._config.release_command[0], "-m", "agent.cli", "models", "rollback"),
+            *(sys.executable, "-m", "agent.cli", "models", "rollback"),
             f"--state_dir={self._config.state_dir}",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -230,6 +281,17 @@ class Link:
         if process.returncode:
             raise LinkError(err.decode(errors="replace").strip() or "it failed", field="rollback")
         return {"said": out.decode(errors="replace").strip()}
+
+
+def _tls_context(config: LinkConfig) -> ssl.SSLContext | None:
+    if not config.tls_ca:
+        return None
+    try:
+        return ssl.create_default_context(cafile=config.tls_ca)
+    except OSError as error:
+        raise ConfigError(
+            "holds no certificate", field="--broker.tls_ca", value=config.tls_ca
+        ) from error
 
 
 def _json(data: dict[str, Any]) -> bytes:

@@ -26,6 +26,12 @@ from robots.errors import LinkError
 MAX_B = 64 * 1024
 """No message of ours comes near; what is larger is not ours."""
 
+MAX_NAME = 128
+"""Characters of an id or a name."""
+
+MAX_DEPTH = 16
+"""Deeper than any message of ours. What is handed on to control must not exhaust its stack."""
+
 
 @dataclass(frozen=True)
 class Topics:
@@ -120,6 +126,16 @@ class Command:
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for what in ("id", "name"):
+            value = getattr(self, what)
+            if not 0 < len(value) <= MAX_NAME:
+                raise LinkError(
+                    f"must have 1 to {MAX_NAME} characters",
+                    field=f"Command.{what}",
+                    value=value[:60],
+                )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
@@ -156,6 +172,12 @@ class ReleaseNotice:
     address: str
     time: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.version < 2**31:
+            raise LinkError(
+                "must be a positive number", field="ReleaseNotice.version", value=str(self.version)
+            )
+
 
 def encode(message: Any) -> bytes:
     """A message as JSON."""
@@ -172,8 +194,13 @@ def decode[M](kind: type[M], payload: bytes) -> M:
         raise LinkError(f"a message of {len(payload)} B is too large", field=kind.__name__)
     try:
         data = json.loads(payload)
+        # Python reads more than is JSON (NaN, 1e999), and JSON holds more than is text (lone
+        # surrogates, which no terminal and no log file takes).
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise LinkError("a message is no JSON", field=kind.__name__) from error
+    if _depth(data) > MAX_DEPTH:
+        raise LinkError("a message is nested too deeply", field=kind.__name__)
     if not isinstance(data, dict):
         raise LinkError("a message is no JSON object", field=kind.__name__)
     values: dict[str, Any] = {}
@@ -184,6 +211,20 @@ def decode[M](kind: type[M], payload: bytes) -> M:
         elif required:
             raise LinkError("a message lacks this field", field=f"{kind.__name__}.{f.name}")
     return kind(**values)
+
+
+def _depth(data: Any) -> int:
+    level, depth = [data], 0
+    while level := [
+        value
+        for outer in level
+        if isinstance(outer, dict | list)
+        for value in (outer.values() if isinstance(outer, dict) else outer)
+    ]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            break
+    return depth
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -5,26 +5,48 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from agent.link.config import LinkConfig
 from agent.link.messages import ReleaseNotice
+from agent.supervisor.child import _die_with_parent
 from robots.errors import LinkError
 
 logger = logging.getLogger(__name__)
 
-PROMOTED, REFUSED = 0, 3
-_RETRIES_S = (2.0, 5.0, 15.0, 60.0)
+PROMOTED, ERROR, REFUSED = 0, 2, 3
+_RETRIES_S = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
+_LINE_MAX = 1 << 20
 
 Emit = Callable[..., None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """A release to pull.
+
+    Args:
+        version: Its number; 0: the latest.
+        server: Who has it.
+        key: Of the notice that told of it; empty: the operator's order.
+        tries: How often it failed.
+    """
+
+    version: int
+    server: str
+    key: str = ""
+    tries: int = 0
 
 
 class ReleasePuller:
     """Runs ``python -m agent.releases`` and passes on what it says.
 
     A release that was decided upon (taken or refused) is not pulled again by its notice; the order
-    to pull does. One that could not be fetched is tried again, more and more slowly.
+    to pull does. One that could not be fetched is tried again, more and more slowly, unless a newer
+    one was announced meanwhile.
 
     Args:
         config: The link's.
@@ -35,70 +57,91 @@ class ReleasePuller:
         self._config = config
         self._emit = emit
         self._decided_path = config.state / "releases.json"
-        self._decided: dict[str, str] = {}
-        if self._decided_path.is_file():
-            self._decided = json.loads(self._decided_path.read_text())
-        self._wanted: asyncio.Queue[tuple[int, str, str]] = asyncio.Queue()
-        self._queued: set[int] = set()
+        self._decided = _read(self._decided_path)
+        self._wanted: asyncio.Queue[_Wish] = asyncio.Queue()
+        self._open: set[str] = set()
+        self._newest = ""
+        self._server = config.server
 
     def notice(self, notice: ReleaseNotice) -> None:
         """A release is there."""
         key = f"{notice.version} {notice.digest}"
-        if key in self._decided or notice.version in self._queued:
-            return
-        self._queued.add(notice.version)
-        self._wanted.put_nowait((notice.version, self._config.server or notice.address, key))
+        self._newest = key
+        self._server = self._config.server or notice.address
+        if key not in self._decided and key not in self._open:
+            self._open.add(key)
+            self._want(_Wish(version=notice.version, server=self._server, key=key))
 
     def order(self, version: int) -> str:
-        """The operator wants a release (0: the latest); returns what will be asked.
+        """The operator wants a release (0: the latest); returns who will be asked.
 
         Raises:
             LinkError: no server is known.
         """
-        if not self._config.server:
+        if not self._server:
             raise LinkError(
-                "this agent knows no server", field="pull", remedy="Give --federation.server"
+                "this agent knows no server and heard of no release",
+                field="pull",
+                remedy="Give --federation.server",
             )
-        self._wanted.put_nowait((version, self._config.server, ""))
-        return self._config.server
+        self._want(_Wish(version=version, server=self._server))
+        return self._server
+
+    def _want(self, wish: _Wish) -> None:
+        self._wanted.put_nowait(wish)
 
     async def run(self) -> None:
-        """For ever: take the next wish and see it through."""
+        """For ever: see to one wish after the other."""
         while True:
-            version, server, key = await self._wanted.get()
-            for wait_s in (*_RETRIES_S, None):
-                status = await self._pull(version, server)
-                if status in (PROMOTED, REFUSED):
-                    if key:
-                        self._remember(key, "taken" if status == PROMOTED else "refused")
-                    break
-                if wait_s is None:
-                    self._emit(
-                        "release_given_up", "it could not be pulled; the next notice tries again"
-                    )
-                    break
-                await asyncio.sleep(wait_s)
-            self._queued.discard(version)
+            wish = await self._wanted.get()
+            if wish.key and wish.key != self._newest:
+                self._open.discard(wish.key)
+                continue
+            status = await self._pull(wish)
+            if not wish.key:
+                continue  # the operator has seen its events and orders anew, or not
+            if status in (PROMOTED, REFUSED):
+                self._remember(wish.key, "taken" if status == PROMOTED else "refused")
+                self._open.discard(wish.key)
+            elif wish.tries < len(_RETRIES_S):
+                again = replace(wish, tries=wish.tries + 1)
+                loop = asyncio.get_running_loop()
+                loop.call_later(_RETRIES_S[wish.tries], self._want, again)
+            else:
+                self._open.discard(wish.key)
+                self._emit("release_given_up", "it could not be pulled; the next notice tries anew")
 
-    async def _pull(self, version: int, server: str) -> int:
+    async def _pull(self, wish: _Wish) -> int:
         config = self._config
         command = [
             *config.release_command,
             f"--state_dir={config.state_dir}",
-            f"--server={server}",
-            f"--version={version}",
+            f"--server={wish.server}",
+            f"--version={wish.version}",
             f"--dataset-root={config.dataset_root}",
         ]
         if config.root_certificates:
             command.append(f"--root-certificates={config.root_certificates}")
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                limit=_LINE_MAX,
+                # Two pulls at a time would write to the same partial file: it ends with the link.
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        except OSError as error:
+            self._emit("release_failed", f"{command[0]} can't be run: {error.strerror}")
+            return ERROR
         assert process.stdout is not None
         try:
             async for line in process.stdout:
                 self._pass_on(line)
             return await process.wait()
+        except ValueError:
+            self._emit("release_failed", f"{command[0]} says lines longer than {_LINE_MAX} B")
+            return ERROR
         finally:
             if process.returncode is None:
                 process.terminate()
@@ -106,8 +149,10 @@ class ReleasePuller:
 
     def _pass_on(self, line: bytes) -> None:
         try:
-            said: dict[str, Any] = json.loads(line)
-        except ValueError:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
             logger.warning("not an event: %r", line[:200])
             return
         kind = str(said.get("event", "release"))
@@ -119,3 +164,12 @@ class ReleasePuller:
         partial = self._decided_path.with_suffix(".tmp")
         partial.write_text(json.dumps(self._decided))
         partial.replace(self._decided_path)
+
+
+def _read(path: Path) -> dict[str, str]:
+    """What was decided; a file that a power cut emptied costs a second look at a release."""
+    try:
+        decided = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return decided if isinstance(decided, dict) else {}

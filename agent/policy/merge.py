@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from agent.policy import weights
-from agent.policy.fingerprint import OBJECT
-from agent.policy.load import VLM, WEIGHTS
+from agent.policy.fingerprint import OBJECT, VLM
+from agent.policy.store import WEIGHTS
 from robots.errors import ModelError
 
 

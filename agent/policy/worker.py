@@ -34,6 +34,7 @@ from agent.policy.fit import check_fit
 from agent.policy.load import LoadedPolicy, load_policy, read_stats, set_threads
 from agent.policy.predict import predict_chunk
 from robots.errors import ArmadaError, LinkError, ModelError
+from robots.replay.locate import locate
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +173,7 @@ def _prepare(
 ) -> tuple[PolicyWorker, dict[str, Any]]:
     began = time.monotonic()
     layout = FrameLayout.from_json(welcome["layout"])
-    stats = read_stats(args.stats) if args.stats and not args.processors else None
+    stats = read_stats(locate(args.stats)) if args.stats and not args.processors else None
     loaded = load_policy(
         args.policy,
         device=args.device or None,
@@ -223,7 +224,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--generation", type=int, required=True)
     parser.add_argument("--device", default="")
     parser.add_argument("--processors", type=Path, help="folder of processors to use instead")
-    parser.add_argument("--stats", type=Path, help="data set whose statistics to use instead")
+    parser.add_argument("--stats", default="", help="data set whose statistics to use instead")
     parser.add_argument("--threads", type=int, default=0, help="0: torch decides")
     parser.add_argument("--rename_map", type=json.loads, default={}, help="JSON object")
     parser.add_argument("--overrides", type=json.loads, default=[], help='JSON: ["name=value"]')

@@ -98,7 +98,7 @@ class Child:
         lived = time.monotonic() - self._started
         self._process = None
         self._quick_exits = 0 if lived > _STABLE_S else self._quick_exits + 1
-        wait_s = _BACK_OFF_S[min(self._quick_exits, len(_BACK_OFF_S)) - 1]
+        wait_s = _BACK_OFF_S[max(0, min(self._quick_exits, len(_BACK_OFF_S)) - 1)]
         self._not_before = time.monotonic() + wait_s
         return Exit(status, lived)
 

@@ -29,7 +29,7 @@ from tests.datasets import make_dataset, make_policy
 from tests.helpers import free_port, wait_until
 
 ROBOTS = {"left": 40.0, "right": 25.0}
-STEPS = 12
+STEPS = 40
 
 
 @dataclass
@@ -159,9 +159,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def first_round(fleet: Fleet) -> tuple[int, list[dict[str, Any]]]:
-    return fleet.run_round(
-        "--min_robots=2", f"--train.steps={STEPS}", "--train.batch_size=4", "--evaluate=true"
-    )
+    return fleet.run_round("--min_robots=2", f"--train.steps={STEPS}", "--train.batch_size=4")
 
 
 def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -174,7 +172,7 @@ def test_a_round_trains_both_robots_and_releases(
     status, events = first_round
     assert status == 0, events
     assert [e["kind"] for e in events if e["kind"] != "waiting"] == [
-        "started", "sent", "reply", "reply", "aggregated", "evaluated", "released", "finished",
+        "started", "sent", "reply", "reply", "aggregated", "released", "finished",
     ]  # fmt: skip
     replies = {reply["robot"]: reply for reply in of_kind(events, "reply")}
     assert {name: r["samples"] for name, r in replies.items()} == {"left": 40, "right": 72}
@@ -186,7 +184,7 @@ def test_a_round_trains_both_robots_and_releases(
     manifest = Releases(fleet.server_state.releases).manifest(1)
     assert {p["robot"] for p in manifest["participants"]} == set(ROBOTS)
     assert manifest["samples"] == 112
-    assert manifest["metrics"]["held-out-error-average"] > 0
+    assert manifest["metrics"]["error-after"] > 0
 
 
 def test_the_release_is_the_weighted_mean_of_what_the_robots_say_they_sent(

@@ -1,0 +1,409 @@
+"""The link: what it says, obeys and survives. Real broker, socket and processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import free_port, wait_until
+from tests.mqtt import Broker, Control, LinkProcess, Listener, order
+
+MakeLink = Callable[..., LinkProcess]
+
+
+def numbers(listener: Listener) -> list[int]:
+    """Of the events that ``control.event("counted", number=…)`` gave, each once, as they came."""
+    ids = {e["id"]: e["data"]["number"] for e in listener.events("counted")}
+    return list(ids.values())
+
+
+# What it says ----------------------------------------------------------------------------------
+
+
+def test_says_who_it_is_and_what_control_reports(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.telemetry(late_ticks=7, made_up="kept")
+    wait_until(lambda: [t for t in listener.heard("/telemetry") if t.get("late_ticks") == 7])
+    assert listener.heard("/telemetry")[-1]["made_up"] == "kept"
+    status = listener.heard("/status")[-1]
+    assert (status["robot"], status["fleet"], status["state"]) == ("robot1", "test", "running")
+    assert listener.events("link_up")
+
+
+def test_a_change_of_state_is_said_at_once(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.telemetry(state="stopped")
+    wait_until(lambda: listener.state() == "stopped", timeout_s=3)
+
+
+def test_does_not_claim_that_an_arm_runs_whose_control_is_gone(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.end()
+    wait_until(lambda: listener.state() == "waiting", timeout_s=5)
+
+
+def test_or_whose_control_hangs(link: LinkProcess, listener: Listener, control: Control) -> None:
+    control.silent = True
+    wait_until(lambda: listener.state() == "waiting", timeout_s=8)
+
+
+def test_goes_on_with_a_control_that_comes_back(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.end()
+    wait_until(lambda: listener.state() == "waiting", timeout_s=5)
+    control.start()
+
+    def running() -> bool:
+        control.telemetry()
+        return listener.state() == "running"
+
+    wait_until(running, timeout_s=10)
+    assert order(listener, "clear")["ok"]
+
+
+def test_stays_free_of_torch(link: LinkProcess) -> None:
+    assert link.process is not None
+    assert "torch" not in Path(f"/proc/{link.process.pid}/maps").read_text()
+
+
+# How it ends -----------------------------------------------------------------------------------
+
+
+def test_sigterm_says_offline_and_exits_with_0(link: LinkProcess, listener: Listener) -> None:
+    assert link.end() == 0
+    wait_until(lambda: listener.state() == "offline", timeout_s=3)
+
+
+def test_sigterm_with_an_order_open(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.silent = True
+    listener.say("armada/test/robot1/command", {"id": "1", "name": "stop"})
+    listener.say("armada/test/robot1/command", b"nonsense")
+    wait_until(lambda: listener.events("message_refused"))  # so the order was taken before
+    assert link.end(timeout_s=4) == 0
+
+
+def test_sigterm_while_the_broker_hangs(link: LinkProcess, broker: Broker) -> None:
+    broker.send(signal.SIGSTOP)
+    assert link.end(timeout_s=8) == 0
+
+
+def test_sigterm_while_the_broker_is_away(link: LinkProcess, broker: Broker) -> None:
+    broker.end(signal.SIGKILL)
+    wait_until(lambda: link.said("link_down"))
+    assert link.end(timeout_s=4) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_broker_says_that_a_dead_or_hung_link_is_offline(
+    link: LinkProcess, listener: Listener, number: signal.Signals
+) -> None:
+    assert link.process is not None
+    link.process.send_signal(number)
+    wait_until(lambda: listener.state() == "offline", timeout_s=10)
+
+
+def test_a_new_link_of_the_same_robot_is_not_offline(
+    link: LinkProcess, broker: Broker, listener: Listener, control: Control, make_link: MakeLink
+) -> None:
+    link.end(signal.SIGKILL)
+    make_link(broker.port).start()
+
+    def running() -> bool:
+        control.telemetry()
+        return listener.state() == "running"
+
+    wait_until(lambda: listener.state() == "offline")
+    wait_until(running, timeout_s=10)
+
+
+# Orders ----------------------------------------------------------------------------------------
+
+
+def test_an_order_goes_to_control_and_its_answer_comes_back(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    reply = order(listener, "stop", reason="lunch")
+    assert reply == {
+        "id": "1",
+        "robot": "robot1",
+        "ok": True,
+        "error": "",
+        "result": {"obeyed": "stop"},
+    }
+    assert control.orders == [("stop", {"reason": "lunch"})]
+
+
+def test_an_order_to_all(link: LinkProcess, listener: Listener, control: Control) -> None:
+    assert order(listener, "stop", to="")["robot"] == "robot1"
+    assert control.orders == [("stop", {})]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "said"),
+    [
+        ("dance", {}, "no such command"),
+        ("task", {"task": ""}, "must be a text"),
+        ("pull", {"version": "newest"}, "must be a release's number"),
+        ("pull", {"version": True}, "must be a release's number"),
+        ("pull", {"version": -1}, "must be a release's number"),
+        ("pull", {}, "knows no server"),
+    ],
+)
+def test_a_refusal_says_why(
+    link: LinkProcess, listener: Listener, name: str, args: dict[str, object], said: str
+) -> None:
+    reply = order(listener, name, **args)
+    assert not reply["ok"]
+    assert said in reply["error"]
+
+
+def test_an_order_without_control_is_refused(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.end()
+    wait_until(lambda: listener.state() == "waiting")
+    assert "isn't there" in order(listener, "stop")["error"]
+
+
+def test_an_order_that_control_takes_to_its_grave_is_refused(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.silent = True
+    listener.say("armada/test/robot1/command", {"id": "1", "name": "stop"})
+    listener.say("armada/test/robot1/command", b"nonsense")
+    wait_until(lambda: listener.events("message_refused"))
+    control.end()
+    wait_until(lambda: listener.heard("/reply"))
+    assert "went away" in listener.heard("/reply")[0]["error"]
+
+
+def test_an_order_that_comes_twice_is_obeyed_once_and_answered_twice(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    order(listener, "stop")
+    listener.say("armada/test/robot1/command", {"id": "1", "name": "stop", "args": {}})
+    wait_until(lambda: len(listener.heard("/reply")) == 2)
+    assert len(control.orders) == 1
+
+
+def test_a_stop_does_not_wait_for_a_rollback(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    listener.say("armada/test/robot1/command", {"id": "slow", "name": "rollback"})
+    order(listener, "stop", number="quick")
+    wait_until(lambda: len(listener.heard("/reply")) == 2, timeout_s=60)
+    first, second = listener.heard("/reply")
+    assert (first["id"], second["id"]) == ("quick", "slow")
+    assert not second["ok"]  # this robot has no model yet
+    assert "Traceback" not in second["error"]
+
+
+def test_a_retained_order_is_refused(
+    broker: Broker, listener: Listener, control: Control, make_link: MakeLink
+) -> None:
+    """A robot would obey it at each start: a retained shutdown would keep it down for good."""
+    listener.say("armada/test/robot1/command", {"id": "old", "name": "stop"}, retain=True)
+    make_link(broker.port).start()
+    refused = wait_until(lambda: listener.events("message_refused"), timeout_s=15)
+    assert "retained" in refused[0]["cause"]
+    assert not control.orders
+
+
+HOSTILE = {
+    "empty": b"",
+    "no JSON": b"stop!",
+    "no text": b"\xff\xfe\x00",
+    "no object": b"[1, 2]",
+    "no fields": b"{}",
+    "no name": b'{"id": "1"}',
+    "a number as id": b'{"id": 1, "name": "stop"}',
+    "an empty name": b'{"id": "1", "name": ""}',
+    "a long id": json.dumps({"id": "x" * 1000, "name": "stop"}).encode(),
+    "a list as args": b'{"id": "1", "name": "stop", "args": []}',
+    "not a number": b'{"id": "1", "name": "stop", "args": {"x": NaN}}',
+    "more than a float": b'{"id": "1", "name": "stop", "args": {"x": 1e999}}',
+    "half a character": b'{"id": "1", "name": "task", "args": {"task": "\\ud800"}}',
+    "nested": b'{"id": "1", "name": "stop", "args": {"x": ' + b"[" * 20 + b"]" * 20 + b"}}",
+    "nested deeply": b'{"id": "1", "name": "stop", "args": ' + b'{"x":' * 9000 + b"0" + b"}" * 9001,
+    "brackets": b"[" * 60_000,
+    "large": json.dumps({"id": "1", "name": "stop", "args": {"x": "y" * 100_000}}).encode(),
+    "a huge number": b'{"id": "1", "name": "stop", "args": {"x": ' + b"9" * 5000 + b"}}",
+}
+
+
+def test_hostile_messages_are_dropped_with_an_event_and_harm_nobody(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    for payload in HOSTILE.values():
+        listener.say("armada/test/robot1/command", payload)
+        listener.say("armada/test/command", payload)
+        listener.say("armada/test/release", payload)
+
+    def all_refused() -> bool:
+        # Nothing at all is no release notice, and no fault: it clears the retained one.
+        return len(listener.events("message_refused")) == 3 * len(HOSTILE) - 1
+
+    wait_until(all_refused, timeout_s=15, what="an event for each")
+    assert link.alive
+    assert not control.orders
+    assert order(listener, "stop")["ok"]
+    assert not link.said("Traceback")
+
+
+def test_a_flood_of_orders_is_bounded(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.silent = True
+    for i in range(40):
+        listener.say("armada/test/robot1/command", {"id": f"flood {i}", "name": "stop"})
+    wait_until(lambda: listener.events("message_refused"))
+    control.silent = False
+    wait_until(lambda: len(listener.heard("/reply")) >= 16)
+    assert order(listener, "clear")["ok"]
+
+
+# What it survives ------------------------------------------------------------------------------
+
+
+def test_a_broker_that_is_not_there_yet(
+    tmp_path: Path, control: Control, make_link: MakeLink
+) -> None:
+    port = free_port()
+    link = make_link(port).start()
+    wait_until(lambda: link.said("link_down"), timeout_s=15)
+    broker = Broker(tmp_path / "central", port).start()
+    listener = Listener(port)
+    try:
+        wait_until(lambda: listener.events("link_up"), timeout_s=15)
+    finally:
+        listener.close()
+        broker.end()
+
+
+def test_no_event_is_lost_while_the_broker_is_dead(
+    link: LinkProcess, broker: Broker, listener: Listener, control: Control
+) -> None:
+    for i in range(5):
+        control.event("counted", number=i)
+    wait_until(lambda: numbers(listener) == [0, 1, 2, 3, 4])
+    broker.end(signal.SIGKILL)
+    for i in range(5, 25):
+        control.event("counted", number=i)
+    wait_until(lambda: link.said("link_down"))
+    broker.start()
+    wait_until(lambda: len(numbers(listener)) == 25, timeout_s=20)
+    assert numbers(listener) == [*range(25)]
+    assert listener.events("link_down")
+    assert len(listener.events("link_up")) == 2
+
+
+def test_no_event_is_lost_while_the_broker_hangs(
+    link: LinkProcess, broker: Broker, listener: Listener, control: Control
+) -> None:
+    broker.send(signal.SIGSTOP)
+    for i in range(10):
+        control.event("counted", number=i)
+    wait_until(lambda: link.said("link_down"), timeout_s=15)
+    broker.send(signal.SIGCONT)
+    wait_until(lambda: len(numbers(listener)) == 10, timeout_s=20)
+    assert numbers(listener) == [*range(10)]
+
+    def running() -> bool:
+        control.telemetry()
+        return listener.state() == "running"
+
+    wait_until(running, timeout_s=10)
+
+
+def test_events_outlive_the_link(
+    link: LinkProcess, broker: Broker, listener: Listener, control: Control, make_link: MakeLink
+) -> None:
+    broker.end(signal.SIGKILL)
+    wait_until(lambda: link.said("link_down"))
+    for i in range(10):
+        control.event("counted", number=i)
+    outbox = Path(link.config["state_dir"]) / "outbox.jsonl"
+    wait_until(lambda: outbox.read_text().count("counted") >= 10)
+    link.end(signal.SIGKILL)
+    broker.start()
+    make_link(broker.port).start()
+    wait_until(lambda: len(numbers(listener)) == 10, timeout_s=20)
+    assert numbers(listener) == [*range(10)]
+
+
+def test_an_event_too_large_for_the_broker_does_not_hold_up_the_others(
+    link: LinkProcess, listener: Listener, control: Control
+) -> None:
+    control.event("counted", number=1, ballast="x" * 2_000_000)
+    control.event("counted", number=2)
+    wait_until(lambda: [e for e in listener.events("counted") if e["data"].get("number") == 2])
+    assert "dropped" in listener.events("counted")[0]["data"]
+
+
+def test_a_full_disk_costs_the_file_and_not_the_line(
+    broker: Broker, listener: Listener, control: Control, make_link: MakeLink
+) -> None:
+    link = make_link(broker.port, file_limit_b=4000).start()
+    wait_until(lambda: listener.events("link_up"), timeout_s=15)
+    broker.end(signal.SIGKILL)
+    wait_until(lambda: link.said("link_down"))
+    for i in range(30):
+        control.event("counted", number=i, ballast="x" * 300)
+    wait_until(lambda: link.said("aren't kept on disk"))
+    broker.start()
+    wait_until(lambda: len(numbers(listener)) == 30, timeout_s=20)
+    assert numbers(listener) == [*range(30)]
+    assert link.alive
+
+
+def test_a_broker_that_hangs_for_long_costs_no_descriptors(
+    broker: Broker, control: Control, make_link: MakeLink
+) -> None:
+    """A frozen broker's kernel still accepts: each attempt opens a connection that goes nowhere."""
+    link = make_link(broker.port).start()
+    wait_until(lambda: link.said("link_up"), timeout_s=15)
+    assert link.process is not None
+    descriptors = Path(f"/proc/{link.process.pid}/fd")
+    before = len([*descriptors.iterdir()])
+    broker.send(signal.SIGSTOP)
+    wait_until(lambda: link.said("link_down"), timeout_s=15)
+    most, until = 0, time.monotonic() + 15
+    while time.monotonic() < until:
+        most = max(most, len([*descriptors.iterdir()]))
+        time.sleep(0.1)
+    assert most <= before + 2
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"password_env": "NO_SUCH_VARIABLE"}, "NO_SUCH_VARIABLE"),
+        ({"tls_ca": "/no/such.pem"}, "/no/such.pem"),
+        ({"tls_ca": __file__}, "holds no certificate"),
+        ({"keepalive_s": 0}, "keepalive_s=0"),
+    ],
+)
+def test_a_config_that_can_never_work_is_refused_in_one_line(
+    make_link: MakeLink, config: dict[str, object], said: str
+) -> None:
+    link = make_link(free_port(), **config).start()
+    assert link.process is not None
+    assert link.process.wait(15) == 2
+    assert link.said(said)
+    assert not link.said("Traceback")
+
+
+def test_the_host_is_told_of_the_links_own_events(link: LinkProcess, control: Control) -> None:
+    """They land in the agent's event log, which the supervisor writes."""
+    wait_until(lambda: [e for e in control.told if e["event"] == "link_up"])

@@ -1,0 +1,141 @@
+"""The ClientApp: bounded, checked, and declining with a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+from torch import Tensor
+
+from agent.clientapp import app
+from agent.paths import StateDir
+from agent.policy import weights
+from agent.policy.load import load_policy
+from agent.policy.store import ModelStore
+from agent.training.arrays import from_record, to_record
+from agent.training.config import TrainConfig
+from tests.datasets import make_dataset
+
+TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+
+
+@pytest.fixture(autouse=True)
+def _no_nice(monkeypatch: pytest.MonkeyPatch) -> None:
+    # In its own process it is niced; this one is pytest.
+    monkeypatch.setattr("os.nice", lambda by: by)
+
+
+@pytest.fixture(scope="module")
+def state(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> StateDir:
+    state = StateDir(tmp_path_factory.mktemp("robot"))
+    state.create()
+    ModelStore(state.models).ensure_current(str(policy))
+    return state
+
+
+@pytest.fixture(scope="module")
+def arrays(policy: Path) -> dict[str, Tensor]:
+    return weights.trainable(load_policy(str(policy), device="cpu").policy)
+
+
+def ask(
+    state: StateDir,
+    dataset: Path,
+    arrays: dict[str, Tensor],
+    *,
+    kind: str = "train",
+    **change: Any,
+) -> Message:
+    current = ModelStore(state.models).current
+    config = {
+        **TrainConfig(steps=2, batch_size=2).to_dict(),
+        "round-id": 3,
+        "server-round": 1,
+        "base-digest": current.base_digest if current else "",
+        **change,
+    }
+    content = RecordDict({"arrays": to_record(arrays), "config": ConfigRecord(config)})
+    message = Message(content=content, message_type=kind, dst_node_id=1)
+    message.metadata.__dict__["_message_id"] = "asked"
+    node = {
+        "name": "left",
+        "state-dir": str(state.root),
+        "dataset-root": str(dataset),
+        "threads": 1,
+    }
+    context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config={})
+    answer: Message = app(message, context)
+    return answer
+
+
+def test_it_trains_and_leaves_a_record(
+    state: StateDir, dataset: Path, arrays: dict[str, Tensor]
+) -> None:
+    reply = ask(state, dataset, arrays)
+
+    update = from_record(reply.content["arrays"])
+    record = json.loads((state.training / "last_train.json").read_text())
+    assert record["update-digest"] == weights.digest(update)
+    assert record["received-digest"] == weights.digest(arrays)
+    assert record["samples"] == reply.content["metrics"]["num-examples"] == 48
+    assert reply.content["report"]["robot"] == "left"
+    assert reply.content["report"]["update-digest"] == weights.digest(update)
+    progress = json.loads((state.training / "progress.json").read_text())
+    assert (progress["step"], progress["steps"]) == (2, 2)
+
+
+def test_it_measures(state: StateDir, dataset: Path, arrays: dict[str, Tensor]) -> None:
+    reply = ask(state, dataset, arrays, kind="evaluate")
+
+    assert reply.content["metrics"]["num-examples"] == 1
+    assert reply.content["metrics"]["held-out-error"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"steps": 10**8}, "left: --train.steps=100000000: must be from 1 to 100000"),
+        ({"base-digest": "sha256:" + "0" * 64}, "left: the robot's base policy is sha256:"),
+    ],
+)
+def test_it_declines_what_is_beyond_its_bounds(
+    state: StateDir, dataset: Path, arrays: dict[str, Tensor], change: dict[str, Any], reason: str
+) -> None:
+    reply = ask(state, dataset, arrays, **change)
+
+    assert reply.has_error()
+    assert reply.error.reason.startswith(reason)
+    assert json.loads((state.training / "last_decline.json").read_text())["reason"] in reason + (
+        reply.error.reason
+    )
+
+
+def test_it_declines_tensors_that_are_not_numbers(
+    state: StateDir, dataset: Path, arrays: dict[str, Tensor]
+) -> None:
+    name = sorted(arrays)[0]
+    bad = {**arrays, name: torch.full_like(arrays[name], float("nan"))}
+
+    assert "not finite" in ask(state, dataset, bad).error.reason
+
+
+def test_a_robot_without_episodes_declines(
+    state: StateDir, arrays: dict[str, Tensor], tmp_path: Path
+) -> None:
+    single = make_dataset(tmp_path / "single", episodes=1, frames=4)
+
+    assert "no such data set" in ask(state, tmp_path / "none", arrays).error.reason
+    assert "too few to hold one out" in ask(state, single, arrays, kind="evaluate").error.reason
+
+
+def test_a_robot_without_a_policy_declines(
+    dataset: Path, arrays: dict[str, Tensor], tmp_path: Path
+) -> None:
+    reply = ask(StateDir(tmp_path), dataset, arrays)
+
+    assert reply.error.reason == "left: the robot has no policy yet"

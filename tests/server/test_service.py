@@ -1,0 +1,152 @@
+"""The gRPC service: streams, deadlines and clear status codes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from agent.proto import fleet_pb2 as pb
+from agent.proto.fleet_pb2_grpc import FleetStub
+from agent.training.config import TrainConfig
+from robots.errors import ConfigError, FederationError
+from server.base import Base
+from server.events import EventFile
+from server.releases import TRAINABLE, Releases
+from server.rounds import Rounds
+from server.service import CHUNK_BYTES, FleetService, request_of, serve, spec_of
+from server.spec import RoundSpec
+from tests.helpers import free_port
+
+
+class Control:
+    """Accepts runs, or doesn't answer."""
+
+    away = False
+
+    def start_run(self, bundle: Any, config: dict[str, Any]) -> int:
+        if self.away:
+            raise FederationError("the SuperLink does not answer")
+        return 2**63 + 1
+
+
+@pytest.fixture
+def control() -> Control:
+    return Control()
+
+
+@pytest.fixture
+def stub(tmp_path: Path, base: Base, control: Control) -> Iterator[FleetStub]:
+    releases = Releases(tmp_path / "releases")
+    releases.add(
+        {name: tensor + 1 for name, tensor in base.trainable().items()},
+        base,
+        run=5,
+        round_id=2,
+        server_round=1,
+        participants=[{"robot": "left", "node": "7", "samples": 30}],
+        metrics={},
+    )
+    rounds = Rounds(tmp_path / "rounds", control)  # type: ignore[arg-type]
+    address = f"127.0.0.1:{free_port()}"
+    server = serve(FleetService(rounds, releases), address, None)
+    with pytest.raises(ConfigError, match=f"--port={address}: can't be listened on"):
+        serve(FleetService(rounds, releases), address, None)
+    with grpc.insecure_channel(address) as channel:
+        yield FleetStub(channel)
+    server.stop(None).wait()
+
+
+def code_of(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as refused:
+        call()
+    return refused.value.code(), refused.value.details()
+
+
+def test_a_request_is_the_same_on_both_sides() -> None:
+    spec = RoundSpec(
+        rounds=3,
+        min_robots=2,
+        wait_s=7,
+        timeout_s=90,
+        evaluate=True,
+        train=TrainConfig(steps=4, batch_size=2, lr=1e-3, seed=9, proximal_mu=0.25),
+    )
+    assert spec_of(request_of(spec)) == spec
+
+
+def test_a_round_is_started_watched_and_listed(tmp_path: Path, stub: FleetStub) -> None:
+    started = stub.StartRound(request_of(RoundSpec(rounds=2)), timeout=10)
+    assert (started.id, started.run_id, started.status) == (1, 2**63 + 1, "running")
+
+    heard: list[pb.RoundEvent] = []
+    watcher = threading.Thread(
+        target=lambda: heard.extend(stub.WatchRound(pb.WatchRoundRequest(id=1), timeout=20))
+    )
+    watcher.start()
+    events = EventFile(tmp_path / "rounds" / "0001" / "events.jsonl")
+    events.emit("released", version=1)
+    events.emit("finished", releases=[1])
+    watcher.join(10)
+
+    assert [(e.sequence, e.kind) for e in heard] == [
+        (1, "started"), (2, "released"), (3, "finished"),
+    ]  # fmt: skip
+    (listed,) = stub.ListRounds(pb.ListRoundsRequest(), timeout=10).rounds
+    assert (listed.status, list(listed.releases)) == ("finished", [1])
+
+
+def test_every_mistake_has_its_code(stub: FleetStub, control: Control) -> None:
+    bad = request_of(RoundSpec())
+    bad.train.steps = 0
+    code, text = code_of(lambda: stub.StartRound(bad, timeout=10))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert text == "--train.steps=0: must be from 1 to 100000"
+
+    control.away = True
+    code, _ = code_of(lambda: stub.StartRound(request_of(RoundSpec()), timeout=10))
+    assert code is grpc.StatusCode.UNAVAILABLE
+
+    control.away = False
+    stub.StartRound(request_of(RoundSpec()), timeout=10)
+    code, text = code_of(lambda: stub.StartRound(request_of(RoundSpec()), timeout=10))
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert text.startswith("round 2 is running")
+
+    watch = pb.WatchRoundRequest(id=9)
+    assert code_of(lambda: list(stub.WatchRound(watch, timeout=10)))[0] is (
+        grpc.StatusCode.NOT_FOUND
+    )
+    manifest = pb.GetManifestRequest(version=9)
+    assert code_of(lambda: stub.GetManifest(manifest, timeout=10)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "version=9: there is no such release",
+    )
+    outside = pb.FetchReleaseRequest(version=1, file="../../base/base.json")
+    assert code_of(lambda: list(stub.FetchRelease(outside, timeout=10)))[0] is (
+        grpc.StatusCode.NOT_FOUND
+    )
+    beyond = pb.FetchReleaseRequest(version=1, file=TRAINABLE, offset=10**9)
+    assert code_of(lambda: list(stub.FetchRelease(beyond, timeout=10)))[0] is (
+        grpc.StatusCode.INVALID_ARGUMENT
+    )
+
+
+def test_releases_are_listed_and_fetched_from_any_offset(tmp_path: Path, stub: FleetStub) -> None:
+    (release,) = stub.ListReleases(pb.ListReleasesRequest(), timeout=10).releases
+    assert (release.version, list(release.participants), release.samples) == (1, ["left"], 30)
+
+    folder = tmp_path / "releases" / "0001"
+    manifest = stub.GetManifest(pb.GetManifestRequest(), timeout=10).json
+    assert manifest == (folder / "manifest.json").read_bytes()
+    for name in (TRAINABLE, "pretrained_model/model.safetensors"):
+        data = (folder / name).read_bytes()
+        for offset in (0, 1000, len(data) - 1, len(data)):
+            request = pb.FetchReleaseRequest(version=1, file=name, offset=offset)
+            chunks = list(stub.FetchRelease(request, timeout=10))
+            assert b"".join(c.data for c in chunks) == data[offset:]
+            assert all(len(c.data) <= CHUNK_BYTES and c.total == len(data) for c in chunks)

@@ -14,6 +14,8 @@ from lerobot.teleoperators.config import TeleoperatorConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
 from robots.errors import ConfigError
+from robots.replay import ReplayRobotConfig
+from robots.replay.info import DatasetInfo
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -234,3 +236,54 @@ class DoctorConfig:
     def state(self) -> StateDir:
         name = (self.robot.id if self.robot else None) or "robot"
         return StateDir(Path(self.state_dir)) if self.state_dir else StateDir.default(name)
+
+
+@dataclass(kw_only=True)
+class ReplayConfig:
+    """`armada replay DATASET --policy.path=…`: a recording in place of an arm."""
+
+    # Folder of a LeRobot data set (v3.0), or a hub id that is on this machine.
+    dataset: str = ""
+    policy: PolicyRef = field(default_factory=PolicyRef)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    # Episodes to play; empty: all.
+    episodes: list[int] = field(default_factory=list)
+    # 1: at the recorded rate, 2: twice as fast. (As fast as possible: `armada evaluate`.)
+    speed: float = 1.0
+    # The task in words; empty: the recording's.
+    task: str = ""
+    # Torch device of the policy; empty: the policy's own or the best there is.
+    device: str = ""
+    # Keys of the recording to keys of the policy.
+    rename_map: dict[str, str] = field(default_factory=dict)
+    # Print JSON instead of a table.
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        for flag, value in (("dataset", self.dataset), ("--policy.path", self.policy.path)):
+            if not value:
+                raise ConfigError("is missing", field=flag, remedy="See `armada replay --help`")
+        if self.speed <= 0:
+            raise ConfigError(
+                "must be positive",
+                field="--speed",
+                value=self.speed,
+                remedy="`armada evaluate` compares as fast as it can",
+            )
+
+    def to_run(self, info: DatasetInfo, state_dir: str) -> RunConfig:
+        """The same as a run of a replay robot, in a state folder of its own."""
+        tasks = info.episodes[0].tasks if info.episodes else ()
+        return RunConfig(
+            robot=ReplayRobotConfig(
+                id="replay", dataset=self.dataset, episodes=self.episodes, speed=self.speed
+            ),
+            policy=self.policy,
+            inference=self.inference,
+            fps=max(1, round(info.fps * self.speed)),
+            task=self.task or (tasks[0] if tasks else "") or "replay",
+            device=self.device,
+            rename_map=self.rename_map,
+            return_to_initial_position=False,
+            state_dir=state_dir,
+        )

@@ -105,7 +105,7 @@ class Control:
         role = OperatorRole(
             {name: self._handler(name) for name in ("stop", "clear", "task")},
             lambda: {"robot": "robot1"},
-            lambda event: self.told.append(event),
+            lambda event, role: self.told.append(event),
         )
         self._peers = Peers(self._path, {"link": role, "cli": role})
         self._stop.clear()

@@ -99,6 +99,13 @@ class Arm:
         """Whether a recording that is played has come to its end; an arm never does."""
         return bool(getattr(self._robot, "finished", False))
 
+    def recorded(self) -> tuple[int, NDArray[np.float32]]:
+        """Of a recording that is played: the episode, and the action (A,) that was recorded with
+        the last observation."""
+        episode, _ = self._robot.position
+        action: NDArray[np.float32] = self._robot.recorded_action()
+        return episode, action
+
     def limits(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(A,) lower and upper ends of the joints' ranges; ±inf where the robot states none."""
         ranges = joint_ranges(self._robot)

@@ -18,11 +18,13 @@ from agent.control.policy_role import PolicyRole
 from agent.control.recorder_role import RecorderRole
 from agent.control.sources import Hold, PolicySource, Source, TeleopSource
 from agent.control.stats import LoopStats
+from agent.control.tally import ReplayTally
 from agent.control.ticker import Ticker
 from agent.control.timeline import Timeline
 from agent.ipc import FrameBuffer, FrameLayout
 from robots.errors import ArmadaError, ConfigError
 from robots.registry import register_all
+from robots.replay import ReplayRobot
 
 RING_B = 128 * 1024 * 1024
 """Memory for frames on their way to the recorder: 2 s of two 640×480 cameras at 30 Hz."""
@@ -133,6 +135,11 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
             task=config.task,
             duration_s=config.duration,
             park=config.return_to_initial_position,
+            tally=(
+                ReplayTally(layout.action_names)
+                if isinstance(robot, ReplayRobot) and not robot.config.loop
+                else None
+            ),
         )
         operators = OperatorRole(
             _handlers(loop), loop.status, lambda fields, role: relay(fields, role)

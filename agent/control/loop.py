@@ -30,7 +30,8 @@ from agent.control.policy_role import PolicyRole
 from agent.control.recorder_role import RecorderRole
 from agent.control.sources import Source
 from agent.control.stats import LoopStats
-from agent.control.ticker import Ticker
+from agent.control.tally import ReplayTally
+from agent.control.ticker import Tick, Ticker
 from robots.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class ControlLoop:
         task: In words.
         duration_s: 0: until shut down.
         park: Return to the pose at start before letting go.
+        tally: For a recording that is replayed: it begins when the policy is ready, and what the
+            policy proposes is kept beside what was recorded.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class ControlLoop:
         task: str,
         duration_s: float,
         park: bool,
+        tally: ReplayTally | None = None,
     ) -> None:
         self.arm = arm
         self.guard = guard
@@ -90,6 +94,7 @@ class ControlLoop:
         self.task = task
         self.duration_s = duration_s
         self.park = park
+        self.tally = tally
         self.stopped: str | None = None
         self.state = "running"
         self._peers: Peers | None = None
@@ -102,6 +107,7 @@ class ControlLoop:
         self._report_at = 0.0
         self._parking_since: float | None = None
         self._shutdown: str | None = None
+        self._playing: int | None = None
 
     # The loop ------------------------------------------------------------------------------
 
@@ -118,7 +124,7 @@ class ControlLoop:
                 self.policy.step(tick.number)
                 observation = self._observe()
                 if observation is not None:
-                    self._drive(tick.number, observation)
+                    self._drive(tick, observation)
                 self._report()
                 self._lifetime()
                 self.stats.work(time.perf_counter() - began)
@@ -127,6 +133,8 @@ class ControlLoop:
         self._await_recorder(peers)
 
     def _observe(self) -> Observation | None:
+        if self.tally is not None and not self._engaged and not self.policy.ready:
+            return None
         if not self.arm.is_lost():
             observation = self.arm.observe()
             if self.arm.is_lost():
@@ -140,12 +148,15 @@ class ControlLoop:
             self.emit("arm_back", "the arm answers again")
         return None
 
-    def _drive(self, tick: int, observation: Observation) -> None:
+    def _drive(self, at: Tick, observation: Observation) -> None:
+        tick = at.number
         if self._last is None:
             self._last = self._pose(observation)
             if self._initial is None:
                 self._initial = self._last
         proposal = self._propose(tick, observation)
+        if self.tally is not None:
+            self._compare(at, proposal)
         if proposal is None:
             self.stats.starved += self._engaged and self.stopped is None
             proposal = self._last
@@ -166,6 +177,20 @@ class ControlLoop:
         if self.stopped is not None:
             return None
         return self.source.propose(tick, observation)
+
+    def _compare(self, at: Tick, proposal: NDArray[np.float32] | None) -> None:
+        assert self.tally is not None
+        if self._shutdown is not None:
+            return
+        episode, recorded = self.arm.recorded()
+        if episode != self._playing:
+            # What was planned for the end of one episode says nothing of the next one's beginning.
+            if self._playing is not None:
+                self.source.reset()
+                proposal = None
+            self._playing = episode
+        late = at.skipped > 0 or at.lateness_s > self.ticker.period_s / 2
+        self.tally.note(episode, proposal, recorded, late=late)
 
     def _pose(self, observation: Observation) -> NDArray[np.float32]:
         """The present pose as an action: where the arm is when nobody has driven it yet."""
@@ -327,5 +352,7 @@ class ControlLoop:
             time.sleep(0.02)
         if self.recorder.unsaved > 0:
             self.emit("unsaved", "the recorder had not saved all episodes in time")
+        if self.tally is not None:
+            self.emit("replayed", "the recording was played", episodes=self.tally.to_json())
         self.emit("finished", self._shutdown or "")
         peers.publish("telemetry", self.status() | {"state": "finished"})

@@ -261,7 +261,7 @@ class Link:
     async def _execute(self, command: Command) -> Any:
         if command.name == "pull":
             version = command.args.get("version", 0)
-            if not isinstance(version, int) or version < 0:
+            if type(version) is not int or not 0 <= version < 2**31:
                 raise LinkError("must be a release's number", field="version", value=version)
             return {"server": self._releases.order(version)}
         if command.name == "rollback":

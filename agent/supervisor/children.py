@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.config import RunConfig
 from agent.policy.store import StoredModel
 from agent.supervisor.child import ChildSpec
+from robots.replay.locate import locate
 
 
 class Children:
@@ -50,6 +51,8 @@ class Children:
         )
         if config.device:
             argv.append(f"--device={config.device}")
+        if config.policy.stats:
+            argv.append(f"--stats={locate(config.policy.stats)}")
         if self._state.processors.is_dir():
             argv.append(f"--processors={self._state.processors}")
         return self._spec(f"policy-{generation}", argv)

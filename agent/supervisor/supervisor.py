@@ -48,6 +48,7 @@ class Supervisor:
         self._signals = 0
         self._shutdown_by: float | None = None
         self.telemetry: dict[str, Any] = {}
+        self.replayed: list[dict[str, Any]] = []
 
     def run(self) -> int:
         """Start everything and watch it until control has shut down; the exit status.
@@ -158,6 +159,9 @@ class Supervisor:
             self.telemetry = message.fields
         elif message.kind == "event":
             event = message.fields
+            if event["event"] == "replayed":
+                self.replayed = event["data"]["episodes"]
+                return
             # What this process said itself comes back with everybody else's copy.
             if event.get("via") != "supervisor":
                 self._log.write(event)

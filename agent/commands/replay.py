@@ -1,0 +1,79 @@
+"""``armada replay DATASET``: a recording in place of an arm: what would the policy have done?
+
+The same processes as ``armada run``, in real time: observations come when they were recorded, the
+policy is asked as on an arm, and its actions are compared with the recorded ones, open loop.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from typing import Any
+
+from agent.commands.base import Command
+
+
+def main(argv: list[str]) -> int:
+    """Replay, then print a table of the episodes."""
+    from rich.console import Console
+
+    from agent.commands.parsing import parse
+    from robots.registry import register_all
+
+    register_all()
+    from agent.config import ReplayConfig
+    from agent.supervisor.supervisor import Supervisor
+    from robots.replay.info import read_info
+    from robots.replay.locate import locate
+
+    console = Console()
+    config = parse(ReplayConfig, argv, prog="armada replay", positional=("dataset",))
+    info = read_info(locate(config.dataset))
+    with tempfile.TemporaryDirectory(prefix="armada-replay-") as state_dir:
+        run = config.to_run(info, state_dir)
+        supervisor = Supervisor(run, Console(stderr=True) if config.json else console)
+        status = supervisor.run()
+    report: dict[str, Any] = {
+        "dataset": config.dataset,
+        "policy": config.policy.path,
+        "run": supervisor.telemetry,
+    }
+    report["episodes"] = supervisor.replayed
+    if config.json:
+        console.print_json(json.dumps(report))
+    elif supervisor.replayed:
+        console.print(_table(report))
+    # Interrupted before the end: what was played is shown, and the status says so.
+    return status or int(not supervisor.replayed)
+
+
+def _table(report: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    run = report["run"]
+    table = Table(
+        "episode", "ticks", "late", "starved", "mean abs error", "worst joint",
+        title=f"{report['policy']} on {report['dataset']}, open loop, in the robot's units",
+    )  # fmt: skip
+    for row in report["episodes"]:
+        errors = row["error_by_joint"]
+        mean = "–" if errors is None else f"{sum(errors.values()) / len(errors):.2f}"
+        worst = "–"
+        if errors is not None:
+            joint = max(errors, key=errors.get)
+            worst = f"{joint} {errors[joint]:.2f}"
+        table.add_row(
+            str(row["episode"]),
+            str(row["ticks"]),
+            str(row["late_ticks"]),
+            str(row["starved_ticks"]),
+            mean,
+            worst,
+        )
+    p50, p95 = run.get("chunk_latency_ms_p50"), run.get("chunk_latency_ms_p95")
+    latency = "no chunk arrived" if p50 is None else f"p50 {p50:.0f} ms, p95 {p95:.0f} ms"
+    table.caption = f"{run.get('chunks', 0)} chunks: {latency}; {run.get('rate_hz', 0):.2f} Hz held"
+    return table
+
+
+COMMAND = Command("replay", "a recording in place of an arm: what would the policy do?", main, 11)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
 def free_port() -> int:
@@ -18,7 +15,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], T], *, timeout_s: float = 60.0, what: str = "") -> T:
+def wait_until[T](condition: Callable[[], T], *, timeout_s: float = 60.0, what: str = "") -> T:
     """Poll until ``condition()`` is truthy and return it; ``AssertionError`` after the deadline."""
     deadline = time.monotonic() + timeout_s
     while True:

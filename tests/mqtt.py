@@ -97,13 +97,17 @@ class Control:
         self.orders: list[tuple[str, dict[str, Any]]] = []
         self.told: list[dict[str, Any]] = []
         self.silent = False
+        self._said: dict[str, Any] = {}
         self._outgoing: deque[tuple[str, dict[str, Any]]] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> Control:
         role = OperatorRole(
-            {name: self._handler(name) for name in ("stop", "clear", "task")},
+            {
+                "status": lambda args: self._said,
+                **{name: self._handler(name) for name in ("stop", "clear", "task")},
+            },
             lambda: {"robot": "robot1"},
             lambda event, role: self.told.append(event),
         )
@@ -131,7 +135,8 @@ class Control:
             time.sleep(0.005)
 
     def telemetry(self, **fields: Any) -> None:
-        self._outgoing.append(("telemetry", {"time": time.time(), "state": "running", **fields}))
+        self._said = {"time": time.time(), "state": "running", **fields}
+        self._outgoing.append(("telemetry", self._said))
 
     def event(self, kind: str, **data: Any) -> None:
         event = {"event": kind, "cause": f"a {kind}", "time": time.time(), "data": data}

@@ -81,12 +81,12 @@ class FleetConfig:
     def __post_init__(self) -> None:
         if not self.order:
             raise ConfigError(
-                "what should they do?",
+                "needs an order",
                 field="order",
                 remedy="`armada fleet stop all`; see `armada fleet --help`",
             )
         if not self.robot:
-            raise ConfigError("who?", field="robot", remedy="Name a robot, or all")
+            raise ConfigError("needs a name", field="robot", remedy="Name a robot, or all")
         _check_name("--fleet", self.fleet)
         _check_name("robot", self.robot)
         if self.timeout_s <= 0:

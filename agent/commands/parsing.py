@@ -58,7 +58,7 @@ def parse[T](
         )
         return typing.cast(T, parser.parse_args(args))
     except DecodingError as error:
-        raise _from_decoding(error, config_class) from error
+        raise _own(error) or _from_decoding(error, config_class) from error
     except (DraccusException, argparse.ArgumentError) as error:
         raise _from_text(str(error), config_class) from error
     except (ValueError, TypeError) as error:
@@ -172,6 +172,14 @@ def _known_fields(config_class: Any, prefix: str = "") -> list[str]:
 def _nearest(name: str, config_class: type) -> str | None:
     near = difflib.get_close_matches(name, set(_known_fields(config_class)), n=1)
     return f"Did you mean --{near[0]}?" if near else None
+
+
+def _own(error: BaseException) -> ConfigError | None:
+    """What a nested dataclass of ours refused, out of what draccus wrapped around it."""
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, ConfigError):
+        cause = cause.__cause__
+    return cause
 
 
 def _from_decoding(error: DecodingError, config_class: type) -> ConfigError:

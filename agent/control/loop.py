@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from typing import Any
 
@@ -180,7 +181,7 @@ class ControlLoop:
 
     def _compare(self, at: Tick, proposal: NDArray[np.float32] | None) -> None:
         assert self.tally is not None
-        if self._shutdown is not None:
+        if self._shutdown is not None or self.arm.finished:
             return
         episode, recorded = self.arm.recorded()
         if episode != self._playing:
@@ -293,6 +294,7 @@ class ControlLoop:
         """What telemetry carries."""
         return {
             "time": time.time(),
+            "pid": os.getpid(),
             "state": "stopped" if self.stopped else self.state,
             "stop_reason": self.stopped,
             "arm": "lost" if self.arm.is_lost() else "ok",

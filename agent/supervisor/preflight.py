@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from agent.config import RunConfig
@@ -46,25 +47,36 @@ def clear_for_start(config: RunConfig) -> Cleared:
             field="--state_dir",
             value=state.root,
         ) from error
-    locks = [
-        take(
-            state.lock,
-            field="--state_dir",
-            value=state.root,
-            message="another agent uses this state folder",
+    locks: list[int] = []
+    try:
+        locks.append(
+            take(
+                state.lock,
+                field="--state_dir",
+                value=state.root,
+                message="another agent uses this state folder",
+            )
         )
-    ]
-    configs = [("--robot", config.robot)]
-    if config.teleop is not None:
-        configs.append(("--teleop", config.teleop))
-    for name, part in configs:
-        locks += [take_port(flag, port) for flag, port in ports(part, name)]
+        configs = [("--robot", config.robot)]
+        if config.teleop is not None:
+            configs.append(("--teleop", config.teleop))
+        for name, part in configs:
+            locks += [take_port(flag, port) for flag, port in ports(part, name)]
+        layout, store = _check(config)
+    except BaseException:
+        for lock in locks:
+            os.close(lock)
+        raise
+    return Cleared(layout, tuple(locks), store)
+
+
+def _check(config: RunConfig) -> tuple[FrameLayout, ModelStore]:
     _, layout = make_robot(config.robot)
-    store = ModelStore(state.models)
+    store = ModelStore(config.state.models)
     if config.policy.path:
-        policy = read_config(config.policy.path)
+        policy = read_config(config.policy.path, config.policy.overrides)
         check_fit(policy, layout, config.rename_map)
     check_dataset(config.dataset_root, layout, config.fps, video=config.dataset.video)
     if config.policy.path:
         store.ensure_current(config.policy.path)
-    return Cleared(layout, tuple(locks), store)
+    return layout, store

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.fleet import FleetClient
     from agent.proto import fleet_pb2 as pb
 
-_USAGE = "`armada round start`, `armada round list` or `armada round show N`"
+_USAGE = "Use `armada round start`, `armada round list` or `armada round show N`"
 _FAILED = 1
 
 
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     verbs = {"start": _start, "list": _list, "show": _show}
     if not argv or argv[0] not in verbs:
         raise ConfigError(
-            "what should be done?", field="round", value=argv[0] if argv else None, remedy=_USAGE
+            "needs a verb", field="round", value=argv[0] if argv else None, remedy=_USAGE
         )
     return verbs[argv[0]](argv[1:])
 

@@ -1,0 +1,178 @@
+"""Release notices and orders: each release is pulled once, one at a time, whatever it says."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import wait_until
+from tests.mqtt import Broker, Control, LinkProcess, Listener, order
+
+MakeLink = Callable[..., LinkProcess]
+
+SCRIPT = """
+import json, pathlib, sys, time
+flags = dict(word[2:].split("=", 1) for word in sys.argv[2:])
+runs = pathlib.Path(flags["state_dir"]) / "runs"
+running = runs.with_name("running")
+with runs.open("a") as file:
+    file.write(json.dumps(flags) + "\\n")
+assert not running.exists(), "two at a time"
+running.touch()
+said = {"event": "release_fetched", "bytes": 1000, "cause": "mine", "kind": 1}
+print(json.dumps(said), flush=True)
+print("no JSON"); print("[1]", flush=True)
+while pathlib.Path(flags["state_dir"], "wait").exists():
+    time.sleep(0.02)
+running.unlink()
+sys.exit(int(sys.argv[1]))
+"""
+
+
+class Puller:
+    """A link whose ``release_command`` is a script that notes how it was called."""
+
+    def __init__(self, make_link: MakeLink, broker: Broker, status: int, **config: object) -> None:
+        command = [sys.executable, "-c", SCRIPT, str(status)]
+        self._make = lambda: make_link(broker.port, release_command=command, **config)
+        self.link = self._make()
+        self.state = Path(self.link.config["state_dir"])
+        self.link.start()
+
+    def again(self) -> None:
+        self.link = self._make().start()
+
+    @property
+    def runs(self) -> int:
+        runs = self.state / "runs"
+        return runs.read_text().count("\n") if runs.exists() else 0
+
+
+@pytest.fixture
+def pull(make_link: MakeLink, broker: Broker, listener: Listener) -> Callable[..., Puller]:
+    def start(status: int, **config: object) -> Puller:
+        puller = Puller(make_link, broker, status, **config)
+        wait_until(lambda: listener.events("link_up"), timeout_s=15)
+        return puller
+
+    return start
+
+
+def announce(listener: Listener, version: int) -> None:
+    notice = {"version": version, "digest": f"sha256:{version}", "address": "127.0.0.1:29300"}
+    listener.say("armada/test/release", notice, retain=True)
+
+
+def settled(listener: Listener, puller: Puller, runs: int) -> None:
+    """``runs`` pulls have ended, and an order that came after them was obeyed."""
+    wait_until(lambda: puller.runs == runs, timeout_s=15)
+    wait_until(lambda: not (puller.state / "running").exists())
+
+
+@pytest.mark.parametrize(("status", "decision"), [(0, "taken"), (3, "refused")])
+def test_a_release_is_pulled_once(
+    pull: Callable[..., Puller], listener: Listener, status: int, decision: str
+) -> None:
+    puller = pull(status)
+    announce(listener, 1)
+    announce(listener, 1)
+    settled(listener, puller, 1)
+    decided = puller.state / "releases.json"
+    wait_until(lambda: decided.exists() and decision in decided.read_text())
+    announce(listener, 1)
+    announce(listener, 2)  # what is pulled next is the second, not the first again
+    settled(listener, puller, 2)
+    assert '"version": "2"' in (puller.state / "runs").read_text().splitlines()[1]
+
+
+def test_nor_after_a_restart(pull: Callable[..., Puller], listener: Listener) -> None:
+    puller = pull(0)
+    announce(listener, 1)
+    decided = puller.state / "releases.json"
+    wait_until(decided.exists, timeout_s=15)
+    puller.link.end(signal.SIGKILL)
+    puller.again()  # hears the retained notice
+    wait_until(lambda: len(listener.events("link_up")) == 2, timeout_s=15)
+    announce(listener, 2)
+    settled(listener, puller, 2)
+
+
+def test_what_it_says_becomes_events_here_and_there(
+    pull: Callable[..., Puller], listener: Listener, control: Control
+) -> None:
+    pull(0)
+    announce(listener, 1)
+    fetched = wait_until(lambda: listener.events("release_fetched"), timeout_s=15)[0]
+    assert fetched["data"] == {"bytes": 1000, "cause": "mine", "kind": 1}
+    wait_until(lambda: [e for e in control.told if e["event"] == "release_fetched"])
+
+
+def test_one_at_a_time_and_only_the_newest_of_those_that_wait(
+    pull: Callable[..., Puller], listener: Listener
+) -> None:
+    puller = pull(0)
+    gate = puller.state / "wait"
+    gate.touch()
+    announce(listener, 1)
+    wait_until(lambda: puller.runs == 1, timeout_s=15)
+    announce(listener, 2)
+    announce(listener, 3)
+    gate.unlink()
+    settled(listener, puller, 2)
+    assert '"version": "3"' in (puller.state / "runs").read_text().splitlines()[1]
+
+
+def test_what_could_not_be_fetched_is_tried_again(
+    pull: Callable[..., Puller], listener: Listener
+) -> None:
+    puller = pull(2)
+    announce(listener, 1)
+    wait_until(lambda: puller.runs >= 2, timeout_s=15)
+
+
+def test_a_pull_ends_with_its_link(pull: Callable[..., Puller], listener: Listener) -> None:
+    """A new link would start a second one beside it."""
+    puller = pull(0)
+    (puller.state / "wait").touch()
+    announce(listener, 1)
+    wait_until(lambda: puller.runs == 1, timeout_s=15)
+    assert puller.link.process is not None
+    children = Path(f"/proc/{puller.link.process.pid}/task/{puller.link.process.pid}/children")
+    child = Path("/proc") / children.read_text().split()[0]
+    puller.link.end(signal.SIGKILL)
+    wait_until(lambda: not child.exists(), timeout_s=10)
+
+
+def test_a_command_that_is_not_there(
+    make_link: MakeLink, broker: Broker, listener: Listener
+) -> None:
+    link = make_link(broker.port, release_command=["/no/such/command"]).start()
+    wait_until(lambda: listener.events("link_up"), timeout_s=15)
+    announce(listener, 1)
+    failed = wait_until(lambda: listener.events("release_failed"), timeout_s=10)[0]
+    assert "/no/such/command can't be run" in failed["cause"]
+    assert link.alive
+
+
+def test_the_operator_orders_one_anew(
+    pull: Callable[..., Puller], listener: Listener, control: Control
+) -> None:
+    puller = pull(3)
+    announce(listener, 1)
+    settled(listener, puller, 1)
+    reply = order(listener, "pull", version=1)
+    assert reply["result"] == {"server": "127.0.0.1:29300"}  # the notice named it
+    settled(listener, puller, 2)
+
+
+def test_the_server_that_was_configured_is_asked(
+    pull: Callable[..., Puller], listener: Listener
+) -> None:
+    puller = pull(0, server="10.0.0.1:1")
+    announce(listener, 1)
+    wait_until(lambda: puller.runs == 1, timeout_s=15)
+    assert '"server": "10.0.0.1:1"' in (puller.state / "runs").read_text()

@@ -226,8 +226,9 @@ def will(broker: Running, number: signal.Signals) -> str:
     return f"after {took:.1f} s" if came else f"never (waited {WILL_LIMIT_S:.0f} s)"
 
 
-def kept(broker: Running, number: signal.Signals, idle_s: float) -> tuple[str, str]:
-    """Retained message and QoS-1 session (subscription and queued message) over a restart."""
+def kept(broker: Running, number: signal.Signals | None, idle_s: float) -> tuple[str, str]:
+    """Retained message and QoS-1 session (subscription and queued message) over a restart, or
+    while the broker goes on."""
     broker.start()
     with connected(broker, "durable", clean=False) as durable:
         subscribe(durable, "orders")
@@ -235,8 +236,9 @@ def kept(broker: Running, number: signal.Signals, idle_s: float) -> tuple[str, s
         publish(other, "status", "retained", retain=True)
         publish(other, "orders", "queued")
     time.sleep(idle_s)
-    broker.end(number)
-    broker.start()
+    if number is not None:
+        broker.end(number)
+        broker.start()
     retained: list[MQTTMessage] = []
     with connected(broker, "late", heard=retained) as late:
         subscribe(late, "status")
@@ -353,6 +355,7 @@ def measure(make: Callable[[Path, Files, str], Running], folder: Path) -> dict[s
     rows["TLS"] = run(tls, "tls")
     rows["passwords"] = run(passwords, "passwords")
     for label, number, idle_s in (
+        ("no restart", None, 0.0),
         ("clean restart", signal.SIGTERM, 0.0),
         ("SIGKILL at once", signal.SIGKILL, 0.0),
         (f"SIGKILL after {AUTOSAVE_S + 1} s", signal.SIGKILL, AUTOSAVE_S + 1.0),

@@ -72,6 +72,11 @@ def _table(report: dict[str, Any]) -> Any:
         )
     p50, p95 = run.get("chunk_latency_ms_p50"), run.get("chunk_latency_ms_p95")
     latency = "no chunk arrived" if p50 is None else f"p50 {p50:.0f} ms, p95 {p95:.0f} ms"
+    if any(row["starved_ticks"] > row["ticks"] / 2 for row in report["episodes"]):
+        table.title = f"{table.title}" + (
+            "\nMost ticks had no planned action: chunks came later than what they were for. Slow "
+            "the recording down (--speed=0.25), or compare off line (armada evaluate)."
+        )
     table.caption = f"{run.get('chunks', 0)} chunks: {latency}; {run.get('rate_hz', 0):.2f} Hz held"
     return table
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,14 +33,32 @@ def reading(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(root: Path) -> Iterator[None]:
-    """Keep readers away from ``root`` for the moment of a change."""
+def writing(root: Path, *, patience_s: float | None = None) -> Iterator[None]:
+    """Keep readers away from ``root`` for the moment of a change.
+
+    Args:
+        root: The data set.
+        patience_s: How long to wait for readers, s; after that the change is made without the
+            lock, which only a change that every reader survives may ask for.
+    """
     descriptor = _open(root, "lock")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if patience_s is None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            _try(descriptor, patience_s)
         yield
     finally:
         os.close(descriptor)
+
+
+def _try(descriptor: int, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager

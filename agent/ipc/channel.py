@@ -53,6 +53,7 @@ class Channel:
         self._sock = sock
         self._inbox = bytearray()
         self._outbox = bytearray()
+        self._deaf = False
         self.closed = False
 
     def fileno(self) -> int:
@@ -68,11 +69,11 @@ class Channel:
 
         Returns ``False`` when the message was dropped: the peer is gone or its outbox is full.
         """
-        if self.closed or len(self._outbox) > _OUTBOX_B:
+        if self.closed or self._deaf or len(self._outbox) > _OUTBOX_B:
             return False
         self._outbox += Message(kind, fields, payload).encode()
         self.flush()
-        return not self.closed
+        return not self._deaf
 
     def flush(self) -> None:
         """Hand the kernel as much of the outbox as it takes."""
@@ -82,7 +83,9 @@ class Channel:
             except BlockingIOError:
                 return
             except OSError:
-                self.close()
+                # The peer is gone; what it said before is still to be read, up to its end of file.
+                self._deaf = True
+                self._outbox.clear()
                 return
             del self._outbox[:sent]
 
@@ -93,6 +96,9 @@ class Channel:
                 data = self._sock.recv(1 << 16)
             except BlockingIOError:
                 break
+            except ConnectionResetError:
+                # Said once, when the peer died with bytes of ours unread; its own are still there.
+                continue
             except OSError:
                 self.close()
                 break

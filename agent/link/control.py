@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from agent.ipc import Channel, Message, connect
 from robots.errors import LinkError
 
 RETRY_S = 0.5
+_UNTOLD = 100
+"""Events kept for a control that isn't there yet."""
+
 REPLY_S = 5.0
 
 
@@ -40,6 +44,7 @@ class ControlClient:
         self._channel: Channel | None = None
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._ids = itertools.count(1)
+        self._untold: deque[dict[str, Any]] = deque(maxlen=_UNTOLD)
 
     async def run(self) -> None:
         """For ever."""
@@ -50,6 +55,8 @@ class ControlClient:
                 await asyncio.sleep(RETRY_S)
                 continue
             self._channel.send("hello", role="link", pid=os.getpid(), subscribe=True)
+            while self._untold:
+                self._channel.send("event", **self._untold.popleft())
             await self._hear(self._channel)
             self._channel = None
             for future in self._replies.values():
@@ -86,7 +93,9 @@ class ControlClient:
 
     def tell(self, event: dict[str, Any]) -> None:
         """Let everybody else on this host know of an event of the link's own."""
-        if self._channel is not None:
+        if self._channel is None:
+            self._untold.append(event)
+        else:
             self._channel.send("event", **event)
 
     async def command(self, name: str, args: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.link.config import LinkConfig
 from agent.link.messages import ReleaseNotice
-from agent.supervisor.child import _die_with_parent
+from agent.supervisor.child import die_with_parent
 from robots.errors import LinkError
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class ReleasePuller:
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LINE_MAX,
                 # Two pulls at a time would write to the same partial file: it ends with the link.
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         except OSError as error:
             self._emit("release_failed", f"{command[0]} can't be run: {error.strerror}")

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import datasets
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,7 @@ from agent.data.lock import recording
 from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.logs import configure
 from agent.recorder.config import RecordConfig
+from agent.recorder.staging import Staging
 from agent.recorder.writer import EpisodeWriter
 from robots.errors import ArmadaError
 
@@ -82,20 +84,22 @@ class Recorder:
         self._work: queue.Queue[Work | None] = queue.Queue(limit)
         self._answers: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
         self._lost = False
+        self._thread = threading.Thread(target=self._write, name="writer")
 
     def run(self) -> None:
         """Until control is gone."""
-        thread = threading.Thread(target=self._write, name="writer")
-        thread.start()
+        self._thread.start()
         try:
             while not self._channel.closed:
+                self._check_writer()
                 for message in self._channel.wait(0.02):
                     self._on_message(message)
                 self._answer()
         finally:
-            self._work.put(self._last_words)
-            self._work.put(None)
-            thread.join()
+            if self._thread.is_alive():
+                self._work.put(self._last_words)
+                self._work.put(None)
+                self._thread.join()
 
     def _on_message(self, message: Message) -> None:
         if message.kind == "frame":
@@ -121,9 +125,16 @@ class Recorder:
             try:
                 self._work.put(work, timeout=0.05)
             except queue.Full:
+                self._check_writer()
                 self._answer()
                 continue
             return
+
+    def _check_writer(self) -> None:
+        """A recorder whose writer died of a defect must end, and be started again: one that lives
+        on takes frames and saves nothing."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the writer's thread has died, see the log above")
 
     def _answer(self) -> None:
         while not self._answers.empty():
@@ -191,10 +202,11 @@ def main(argv: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, on_term)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A local folder is never looked up on a hub.
-    os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         config = RecordConfig(**args.config)
+        # LeRobot reads metadata through a cache that it never clears; here it goes with the
+        # episode's staging folder.
+        datasets.config.HF_DATASETS_CACHE = Staging(args.root.resolve()).folder / "cache"
         with recording(args.root):
             _record(args.socket, args.root, config)
     except ArmadaError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.ipc import FrameLayout
 from robots.errors import DataError
+from robots.replay.info import CONVERTER, VERSION
 
 _REMEDY = "Name another --dataset.root, or remove that data set"
 
@@ -31,6 +32,22 @@ def _vector(names: tuple[str, ...]) -> dict[str, Any]:
     return {"dtype": "float32", "shape": (len(names),), "names": list(names)}
 
 
+def check_sizes(layout: FrameLayout, *, video: bool) -> None:
+    """Whether the cameras' pictures can be encoded.
+
+    Raises:
+        DataError: a video codec (4:2:0) refuses an odd width or height, in mid-episode.
+    """
+    for image in layout.images if video else ():
+        if image.height % 2 or image.width % 2:
+            raise DataError(
+                f"video needs even sizes, this camera has {image.width}×{image.height}",
+                field="--robot.cameras",
+                value=image.key,
+                remedy="Give another size, or --dataset.video=false",
+            )
+
+
 def check_dataset(root: Path, layout: FrameLayout, fps: int, *, video: bool = True) -> None:
     """Whether episodes of this robot can be added to what is at ``root``.
 
@@ -51,6 +68,13 @@ def check_dataset(root: Path, layout: FrameLayout, fps: int, *, video: bool = Tr
             value=root,
             remedy="Name another --dataset.root",
         ) from error
+    if info.get("codebase_version") != VERSION:
+        raise DataError(
+            f"the data set has format {info.get('codebase_version')}, this records {VERSION}",
+            field="--dataset.root",
+            value=root,
+            remedy=f"Convert it: {CONVERTER} --repo-id=NAME --root={root} --push-to-hub=false",
+        )
     if recorded_fps != fps:
         raise DataError(
             f"the data set has {recorded_fps} fps, this run {fps}",

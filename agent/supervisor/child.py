@@ -87,7 +87,7 @@ class Child:
                 env={**os.environ, **self.spec.env},
                 pass_fds=self.spec.keep,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         self._started = time.monotonic()
 
@@ -128,6 +128,6 @@ class Child:
         self._process = None
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child, before exec: SIGTERM when the supervisor dies, however it dies."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -36,7 +36,8 @@ class Children:
             f"--root={self._config.dataset_root}",
             f"--config={json.dumps(self._config.dataset.to_json())}",
         )
-        return self._spec("recorder", argv)
+        # A local folder is never looked up on a hub.
+        return self._spec("recorder", argv, env={"HF_HUB_OFFLINE": "1"})
 
     def policy(self, model: StoredModel, generation: int) -> ChildSpec:
         config = self._config
@@ -74,6 +75,7 @@ class Children:
             "state_dir": str(self._state.root),
             "dataset_root": str(config.dataset_root),
             "server": config.federation.server,
+            "root_certificates": config.federation.root_certificates,
         }
         return self._spec("link", self._module("agent.link", f"--config={json.dumps(settings)}"))
 

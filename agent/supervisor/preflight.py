@@ -10,7 +10,7 @@ from agent.control.build import make_robot
 from agent.ipc import FrameLayout
 from agent.policy.load import check_fit, read_config
 from agent.policy.store import ModelStore
-from agent.recorder.features import check_dataset
+from agent.recorder.features import check_dataset, check_sizes
 from agent.supervisor.locks import ports, take, take_port
 from robots.errors import ConfigError
 from robots.registry import register_all
@@ -76,6 +76,8 @@ def _check(config: RunConfig) -> tuple[FrameLayout, ModelStore]:
     if config.policy.path:
         policy = read_config(config.policy.path, config.policy.overrides)
         check_fit(policy, layout, config.rename_map)
+    if config.dataset.num_episodes:
+        check_sizes(layout, video=config.dataset.video)
     check_dataset(config.dataset_root, layout, config.fps, video=config.dataset.video)
     if config.policy.path:
         store.ensure_current(config.policy.path)

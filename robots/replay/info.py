@@ -148,6 +148,7 @@ def read_info(root: Path) -> DatasetInfo:
             episodes=episodes,
         )
         claimed = info["total_episodes"]
+        frames = info["total_frames"]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"its metadata is incomplete ({type(error).__name__}: {error})",
@@ -160,6 +161,12 @@ def read_info(root: Path) -> DatasetInfo:
             field="dataset",
             value=root,
             remedy="The recording was cut off; record with `armada run`, which can't lose episodes",
+        )
+    if dataset.frames != frames:
+        raise DataError(
+            f"meta/info.json claims {frames} frames, its episodes have {dataset.frames}",
+            field="dataset",
+            value=root,
         )
     _check_files(dataset)
     return dataset
@@ -214,8 +221,19 @@ def _episode(
 
 
 def _check_files(dataset: DatasetInfo) -> None:
-    for path in sorted({episode.data for episode in dataset.episodes}):
-        _parquet(path)
+    if dataset.episodes:
+        _parquet(dataset.root / "meta" / "tasks.parquet")
+    rows: dict[Path, int] = {}
+    for episode in dataset.episodes:
+        rows[episode.data] = rows.get(episode.data, 0) + episode.length
+    for path, claimed in sorted(rows.items()):
+        found = _parquet(path).metadata.num_rows
+        if found != claimed:
+            raise DataError(
+                f"it has {found} rows, the episodes in it claim {claimed}",
+                field="dataset",
+                value=path,
+            )
     for path in sorted({span.path for e in dataset.episodes for span in e.videos.values()}):
         if not path.is_file():
             raise DataError(

@@ -81,6 +81,7 @@ def _train(message: Message, home: Home) -> Message:
         "samples": result.samples,
         "loss-first": result.loss_first,
         "loss-last": result.loss_last,
+        "losses": [round(loss, 5) for loss in result.losses],
         "round-id": request["round-id"],
         "server-round": request["server-round"],
         "base-digest": request["base-digest"],

@@ -115,6 +115,8 @@ class ControlLoop:
     def run(self, peers: Peers) -> None:
         """Until shut down or the duration is over; the arm is released when it returns."""
         self._peers = peers
+        # Time counts from here: what was built since the clock was made is no late tick.
+        self.ticker.restart()
         try:
             while self.state != "finished":
                 tick = self.ticker.wait()

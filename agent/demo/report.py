@@ -31,10 +31,6 @@ def write_report(result: Result, path: Path) -> None:
 
 
 def _plots(result: Result) -> list[tuple[str, str]]:
-    def share_late(telemetry: dict[str, Any]) -> float | None:
-        ticks = telemetry.get("ticks", 0)
-        return 100 * telemetry["late_ticks"] / ticks if ticks else None
-
     return [
         ("Held-out error", plots.errors(result)),
         ("Training", plots.losses(result)),
@@ -42,7 +38,10 @@ def _plots(result: Result) -> list[tuple[str, str]]:
             "Control rate",
             plots.over_time(result, "rate since start", "Hz", lambda t: t.get("rate_hz")),
         ),
-        ("Late ticks", plots.over_time(result, "late ticks", "% of all", share_late)),
+        (
+            "Late ticks",
+            plots.over_time(result, "late since start", "ticks", lambda t: t.get("late_ticks")),
+        ),
         (
             "Chunk latency",
             plots.over_time(

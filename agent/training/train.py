@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class TrainResult:
         heldout_episodes: Episodes that were kept out.
         loss_first: Mean loss of the first tenth of the steps.
         loss_last: Mean loss of the last tenth.
+        losses: The loss of each step.
         error_before: Held-out error of what was received; None without held-out episodes.
         error_after: Held-out error of what was trained.
         seconds: All of it.
@@ -58,6 +59,7 @@ class TrainResult:
     heldout_episodes: int
     loss_first: float
     loss_last: float
+    losses: tuple[float, ...] = field(repr=False)
     error_before: float | None
     error_after: float | None
     seconds: float
@@ -122,6 +124,7 @@ def train(
         heldout_episodes=len(heldout),
         loss_first=sum(losses[:tenth]) / tenth,
         loss_last=sum(losses[-tenth:]) / tenth,
+        losses=tuple(losses),
         error_before=before,
         error_after=after,
         seconds=time.monotonic() - started,

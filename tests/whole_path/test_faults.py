@@ -28,7 +28,6 @@ from robots.emulator.joints import NAMES
 from tests.helpers import free_port, wait_until
 
 TASK = "reach the red goal"
-TEN_MINUTES = 600
 
 
 @dataclass
@@ -114,14 +113,16 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         f"--federation.server=127.0.0.1:{server}",
     )
     running = Host(folder, broker, agent)
-    wait_until(running.state.control_socket.exists, timeout_s=90, what="control listens")
-    wait_until(lambda: running.events("policy_ready"), timeout_s=120, what="the policy is ready")
-    wait_until(lambda: running.events("link_up"), timeout_s=120, what="the link reached the broker")
-    yield running
-    for process in reversed(processes):
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+    try:
+        wait_until(running.state.control_socket.exists, timeout_s=90, what="control listens")
+        wait_until(lambda: running.events("policy_ready"), timeout_s=120, what="a policy is ready")
+        wait_until(lambda: running.events("link_up"), timeout_s=120, what="the link is up")
+        yield running
+    finally:
+        for process in reversed(processes):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
 
 
 def goes_on(host: Host, before: dict[str, Any]) -> None:

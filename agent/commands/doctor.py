@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from agent.commands.base import Command
@@ -28,7 +29,9 @@ def main(argv: list[str]) -> int:
     from agent.doctor.check import Verdict, run_checks
 
     config = parse(DoctorConfig, argv, prog="armada doctor")
-    findings = run_checks(_checks(config))
+    checks, powered = _checks(config)
+    with powered:
+        findings = run_checks(checks)
     console = Console()
     if config.json:
         console.print_json(json.dumps([f.to_json() for f in findings]))
@@ -41,7 +44,8 @@ def main(argv: list[str]) -> int:
     return int(any(f.verdict is Verdict.FAIL for f in findings))
 
 
-def _checks(config: DoctorConfig) -> dict[str, Check]:
+def _checks(config: DoctorConfig) -> tuple[dict[str, Check], AbstractContextManager[None]]:
+    """The checks, and what must be switched on for them (an emulated arm)."""
     from agent.doctor import host
 
     checks: dict[str, Check] = {
@@ -49,8 +53,10 @@ def _checks(config: DoctorConfig) -> dict[str, Check]:
         "disk": lambda: host.disk(config.state.root),
         "clock": host.clock,
     }
+    powered: AbstractContextManager[None] = nullcontext()
     if config.robot is not None:
-        checks |= _robot_checks(config)
+        of_robot, powered = _robot_checks(config)
+        checks |= of_robot
     if config.policy.path and config.robot is None:
         checks["policy"] = lambda: _policy(config)
     if config.broker.host:
@@ -65,23 +71,27 @@ def _checks(config: DoctorConfig) -> dict[str, Check]:
             checks[part] = lambda p=part, n=name, q=int(port): host.address(  # type: ignore[misc]
                 p, n.strip("[]"), q, "Is `armada server` running there?"
             )
-    return checks
+    return checks, powered
 
 
-def _robot_checks(config: DoctorConfig) -> dict[str, Check]:
+def _robot_checks(
+    config: DoctorConfig,
+) -> tuple[dict[str, Check], AbstractContextManager[None]]:
     from agent.control.build import make_robot
     from agent.doctor import arm
+    from robots.sim import SO101Sim
 
     assert config.robot is not None
-    robot, layout = make_robot(config.robot)
+    own = config.robot
+    robot, layout = make_robot(own)
     checks: dict[str, Check] = {
-        "port": lambda: arm.port(robot),
+        "port": lambda: arm.port(own),
         "servos": lambda: arm.servos(robot),
         "cameras": lambda: arm.cameras(robot, layout),
     }
     if config.policy.path:
         checks["policy"] = lambda: _policy(config)
-    return checks
+    return checks, robot.powered() if isinstance(robot, SO101Sim) else nullcontext()
 
 
 def _policy(config: DoctorConfig) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from lerobot.robots import Robot
+from lerobot.robots import Robot, RobotConfig
 
 from agent.doctor.check import Finding, Verdict
 from agent.ipc import FrameLayout
@@ -20,9 +20,9 @@ _DARK = 8.0
 _FRAMES = 10
 
 
-def port(robot: Robot) -> Iterator[Finding]:
+def port(config: RobotConfig) -> Iterator[Finding]:
     """The serial ports in the robot's configuration."""
-    found = list(ports(robot.config, "--robot"))
+    found = list(ports(config, "--robot"))
     for flag, name in found:
         if not Path(name).exists():
             yield Finding(
@@ -38,17 +38,18 @@ def port(robot: Robot) -> Iterator[Finding]:
         else:
             yield Finding("port", Verdict.OK, f"{flag}={name}")
     if not found:
-        yield Finding("port", Verdict.SKIP, f"{robot.config.type} needs none")
+        yield Finding("port", Verdict.SKIP, f"{config.type} needs none")
 
 
 def servos(robot: Robot) -> Iterator[Finding]:
     """Each servo of an SO-100/SO-101: does it answer, voltage, temperature, calibration."""
     bus = getattr(robot, "bus", None)
     if bus is None:
-        yield Finding("servos", Verdict.SKIP, f"{robot.config.type} has no servo bus")
+        yield Finding("servos", Verdict.SKIP, f"{robot.name} has no servo bus")
         return
     if not Path(bus.port).exists():
-        return  # the port's own line says it
+        yield Finding("servos", Verdict.SKIP, "no port to ask on")
+        return
     bus.connect(handshake=False)
     try:
         alive = []

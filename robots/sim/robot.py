@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,15 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
         """Let go of the arm and end the emulator."""
         try:
             super().disconnect()
+        finally:
+            self._end_emulator()
+
+    @contextlib.contextmanager
+    def powered(self) -> Iterator[None]:
+        """Servos and world are there, nobody is connected: what plugging in is to a real arm."""
+        self._emulator = self._start_emulator()
+        try:
+            yield
         finally:
             self._end_emulator()
 

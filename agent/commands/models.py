@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.commands.base import Command
+from agent.commands.base import Command, show_verbs
 from robots.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ def main(argv: list[str]) -> int:
         "export": _export,
         "init": _init,
     }
+    if argv and argv[0] in ("-h", "--help"):
+        show_verbs("armada models", verbs)
+        return 0
     if not argv or argv[0] not in verbs:
         raise ConfigError(
             "needs a verb",
@@ -59,6 +62,7 @@ def named(store: ModelStore, name: str) -> StoredModel:
 
 
 def _list(argv: list[str]) -> int:
+    """List the models and which is candidate, current and previous."""
     from rich.console import Console
     from rich.table import Table
 
@@ -125,6 +129,7 @@ def _show(argv: list[str]) -> int:
 
 
 def _promote(argv: list[str]) -> int:
+    """Make a model current."""
     from agent.commands.models_config import PromoteConfig
     from agent.commands.parsing import parse
     from agent.policy.store import ModelStore
@@ -138,6 +143,7 @@ def _promote(argv: list[str]) -> int:
 
 
 def _rollback(argv: list[str]) -> int:
+    """Make the model before current again."""
     from agent.commands.models_config import RollbackConfig
     from agent.commands.parsing import parse
     from agent.policy.store import ModelStore
@@ -148,6 +154,7 @@ def _rollback(argv: list[str]) -> int:
 
 
 def _export(argv: list[str]) -> int:
+    """Copy a model into a plain LeRobot folder."""
     from agent.commands.models_config import ExportConfig
     from agent.commands.parsing import parse
     from agent.policy.merge import copy_policy
@@ -163,6 +170,7 @@ def _export(argv: list[str]) -> int:
 
 
 def _init(argv: list[str]) -> int:
+    """Build a SmolVLA with random weights."""
     from rich.console import Console
 
     from agent.commands.models_config import InitConfig

@@ -272,8 +272,9 @@ class ControlLoop:
         self.emit("task", task)
 
     def shutdown(self, reason: str) -> None:
-        """Save the open episode, return to the pose at start and end."""
+        """Save the open episode, return to the pose at start and end; asked twice, end at once."""
         if self._shutdown is not None:
+            self.park = False
             return
         self._shutdown = reason
         self.emit("shutdown", reason)

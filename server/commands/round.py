@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from agent.commands.base import Command
+from agent.commands.base import Command, show_verbs
 from robots.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ _FAILED = 1
 def main(argv: list[str]) -> int:
     """Dispatch to the verb."""
     verbs = {"start": _start, "list": _list, "show": _show}
+    if argv and argv[0] in ("-h", "--help"):
+        show_verbs("armada round", verbs)
+        return 0
     if not argv or argv[0] not in verbs:
         raise ConfigError(
             "needs a verb", field="round", value=argv[0] if argv else None, remedy=_USAGE
@@ -68,6 +71,7 @@ def _show(argv: list[str]) -> int:
 
 
 def _list(argv: list[str]) -> int:
+    """List the rounds, oldest first."""
     from rich.console import Console
     from rich.table import Table
 

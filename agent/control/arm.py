@@ -7,6 +7,7 @@ failed reads in a row the arm counts as lost and is reconnected with back-off.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import termios
 import time
@@ -25,12 +26,15 @@ logger = logging.getLogger(__name__)
 LOST_AFTER = 5
 """Failed reads in a row, each already retried by the driver: about a second of silence."""
 
+_RELEASE_TRIES = 3
+
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0)
 
-_BUS_ERRORS = (OSError, RuntimeError, termios.error)
+_BUS_ERRORS = (OSError, RuntimeError, termios.error, IndexError)
 """What LeRobot's drivers and cameras raise: SerialException, ConnectionError and TimeoutError are
 OSErrors; a servo's error bit and an unplugged camera are RuntimeErrors; an unplugged port is a
-termios.error, which is none of these."""
+termios.error, which is none of these; the vendor's SDK indexes into an answer that was cut short
+and raises an IndexError."""
 
 
 @dataclass(frozen=True)
@@ -159,17 +163,39 @@ class Arm:
         """Let go: torque off where the driver's configuration says so, port and cameras closed.
 
         Whatever part fails, the others are still tried: LeRobot's ``disconnect`` stops at the first
-        dead servo and leaves the port open.
+        dead servo, which leaves the others torqued and the port open.
         """
-        parts: list[Any] = [self._robot, getattr(self._robot, "bus", None)]
-        parts += list(getattr(self._robot, "cameras", {}).values())
-        for part in parts:
-            if part is None or not part.is_connected:
-                continue
-            try:
-                part.disconnect()
-            except _BUS_ERRORS as error:
-                logger.warning("disconnecting %s failed: %s", type(part).__name__, _brief(error))
+        self._try_disconnect(self._robot)
+        bus = getattr(self._robot, "bus", None)
+        if bus is not None and bus.is_connected:
+            config = getattr(self._robot, "config", None)
+            _force_close(bus, release=getattr(config, "disable_torque_on_disconnect", True))
+        for camera in getattr(self._robot, "cameras", {}).values():
+            self._try_disconnect(camera)
+
+    def _try_disconnect(self, part: Any) -> None:
+        if not part.is_connected:
+            return
+        try:
+            part.disconnect()
+        except _BUS_ERRORS as error:
+            logger.warning("disconnecting %s failed: %s", type(part).__name__, _brief(error))
+
+
+def _force_close(bus: Any, *, release: bool) -> None:
+    """Close a bus that LeRobot could not: torque off for whoever still hears it, then the port."""
+    port = bus.port_handler
+    if release:
+        for _ in range(_RELEASE_TRIES):
+            port.is_using = False
+            # Nobody answers a sync write, so it reaches the living past the dead.
+            with contextlib.suppress(*_BUS_ERRORS):
+                bus.sync_write("Torque_Enable", 0)
+    with contextlib.suppress(*_BUS_ERRORS):
+        port.closePort()
+    port.is_open = False
+    # The SDK leaves this set when it is interrupted, and then says "Port is in use!" for ever.
+    port.is_using = False
 
 
 def joint_ranges(robot: Robot) -> dict[str, tuple[float, float]]:

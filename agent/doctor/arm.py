@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lerobot.robots import Robot, RobotConfig
@@ -54,7 +55,7 @@ def servos(robot: Robot) -> Iterator[Finding]:
     try:
         alive = []
         for name, motor in bus.motors.items():
-            if bus.ping(motor.id, num_retry=2) is None:
+            if not _answers(bus, motor.id):
                 yield Finding(
                     f"servo {name}",
                     Verdict.FAIL,
@@ -77,6 +78,14 @@ def servos(robot: Robot) -> Iterator[Finding]:
             yield from _calibration(robot)
     finally:
         bus.disconnect(disable_torque=False)
+
+
+def _answers(bus: Any, servo_id: int) -> bool:
+    try:
+        return bus.ping(servo_id, num_retry=2) is not None
+    except IndexError:
+        # The SDK indexes into an answer that was cut short.
+        return False
 
 
 def _calibration(robot: Robot) -> Iterator[Finding]:

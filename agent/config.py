@@ -3,7 +3,6 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from lerobot.robots.config import RobotConfig
 from lerobot.teleoperators.config import TeleoperatorConfig
 
+from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
 from robots.errors import ConfigError
@@ -79,33 +79,6 @@ class GuardConfig:
                 field="--guard.margin_percent",
                 value=self.margin_percent,
             )
-
-
-@dataclass(kw_only=True)
-class BrokerConfig:
-    """The MQTT broker for telemetry and commands; without a host there is none."""
-
-    # Host of the broker; empty: no telemetry and no remote commands.
-    host: str = ""
-    port: int = 1883
-    username: str = ""
-    # Name of the environment variable that holds the password (a password never stands in a flag).
-    password_env: str = ""
-    # CA certificate file; given, the connection uses TLS.
-    tls_ca: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.port < 65536:
-            raise ConfigError("isn't a port", field="--broker.port", value=self.port)
-        if self.password_env and self.password_env not in os.environ:
-            raise ConfigError(
-                "isn't set in the environment",
-                field="--broker.password_env",
-                value=self.password_env,
-                remedy=f"export {self.password_env}=…",
-            )
-        if self.tls_ca and not Path(self.tls_ca).is_file():
-            raise ConfigError("isn't a file", field="--broker.tls_ca", value=self.tls_ca)
 
 
 @dataclass(kw_only=True)

@@ -3,11 +3,11 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
-import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.link.broker import BrokerConfig
 from agent.link.operator import Login
 from robots.errors import ConfigError
 
@@ -15,32 +15,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(kw_only=True)
-class BrokerAddress:
+class BrokerAddress(BrokerConfig):
     """The fleet's broker."""
 
+    # Host of the broker.
     host: str = "127.0.0.1"
-    port: int = 1883
-    username: str = ""
-    # Name of the environment variable that holds the password (a password never stands in a flag).
-    password_env: str = ""
-    # CA certificate file; given, the connection uses TLS.
-    tls_ca: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.port < 65536:
-            raise ConfigError("isn't a port", field="--broker.port", value=self.port)
-        if self.password_env and self.password_env not in os.environ:
-            raise ConfigError(
-                "isn't set in the environment",
-                field="--broker.password_env",
-                value=self.password_env,
-                remedy=f"export {self.password_env}=…",
-            )
 
     @property
     def login(self) -> Login:
-        password = os.environ[self.password_env] if self.password_env else ""
-        return Login(username=self.username, password=password, tls_ca=self.tls_ca)
+        return Login(username=self.username, password=self.password, tls_ca=self.tls_ca)
 
 
 @dataclass(kw_only=True)

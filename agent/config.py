@@ -3,7 +3,6 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +13,9 @@ from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
 from robots.errors import ConfigError
+from robots.names import check_name
 from robots.replay import ReplayRobotConfig
 from robots.replay.info import DatasetInfo
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(kw_only=True)
@@ -154,13 +152,8 @@ class RunConfig:
             raise ConfigError("must be from 1 to 200 Hz", field="--fps", value=self.fps)
         if self.duration < 0:
             raise ConfigError("can't be negative", field="--duration", value=self.duration)
-        for flag, value in (("--name", self.robot_name), ("--fleet", self.fleet)):
-            if not _NAME.fullmatch(value):
-                raise ConfigError(
-                    "must be 1–63 letters, digits, dots, dashes or underscores",
-                    field=flag,
-                    value=value,
-                )
+        check_name("--name", self.robot_name)
+        check_name("--fleet", self.fleet)
         if self.teleop is None and not self.policy.path:
             raise ConfigError(
                 "nothing drives the arm",

@@ -4,14 +4,12 @@ No ``from __future__ import annotations`` here: draccus reads the types of the f
 """
 
 import ipaddress
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from robots.errors import ConfigError
+from robots.names import check_name
 from server.paths import ServerState
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(kw_only=True)
@@ -57,12 +55,7 @@ class ServerConfig:
     tls_ca: str = ""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.fleet):
-            raise ConfigError(
-                "must be 1–63 letters, digits, dots, dashes or underscores",
-                field="--fleet",
-                value=self.fleet,
-            )
+        check_name("--fleet", self.fleet)
         ports = {
             "--port": self.port,
             "--superlink_port": self.superlink_port,

@@ -3,15 +3,13 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.link.broker import BrokerConfig
 from agent.link.operator import Login
 from robots.errors import ConfigError
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+from robots.names import check_name
 
 
 @dataclass(kw_only=True)
@@ -40,7 +38,7 @@ class StatusConfig:
     watch: bool = False
 
     def __post_init__(self) -> None:
-        _check_name("--fleet", self.fleet)
+        check_name("--fleet", self.fleet)
 
 
 @dataclass(kw_only=True)
@@ -70,17 +68,7 @@ class FleetConfig:
             )
         if not self.robot:
             raise ConfigError("needs a name", field="robot", remedy="Name a robot, or all")
-        _check_name("--fleet", self.fleet)
-        _check_name("robot", self.robot)
+        check_name("--fleet", self.fleet)
+        check_name("robot", self.robot)
         if self.timeout_s <= 0:
             raise ConfigError("must be positive", field="--timeout_s", value=self.timeout_s)
-
-
-def _check_name(field_name: str, value: str) -> None:
-    # It becomes a part of a topic.
-    if not _NAME.fullmatch(value):
-        raise ConfigError(
-            "must be 1–63 letters, digits, dots, dashes or underscores",
-            field=field_name,
-            value=value,
-        )

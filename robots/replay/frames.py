@@ -59,6 +59,7 @@ class EpisodeFrames:
         self.time_s = np.asarray(table["timestamp"].to_numpy(), float)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._blocks: dict[int, Future[list[Images]]] = {}
+        self._keep = False
 
     def __len__(self) -> int:
         return self._episode.length
@@ -75,9 +76,15 @@ class EpisodeFrames:
         for wanted in (block, block + 1):
             if wanted not in self._blocks and wanted * _AHEAD < len(self):
                 self._blocks[wanted] = self._pool.submit(self._decode, wanted)
-        for passed in [b for b in self._blocks if b < block]:
+        for passed in [b for b in self._blocks if b < block and not self._keep]:
             del self._blocks[passed]
         return self._blocks[block].result()[frame % _AHEAD]
+
+    def decode_all(self) -> None:
+        """Decode every picture now and keep it: what plays later waits for no codec."""
+        self._keep = True
+        for first in range(0, len(self), _AHEAD):
+            self.images(first)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -18,6 +18,9 @@ from robots.replay.frames import EpisodeFrames
 from robots.replay.info import read_info
 from robots.replay.locate import locate
 
+_MEMORY_B = 512 * 1024 * 1024
+"""Recordings up to this size, decoded, play from memory; larger ones are decoded ahead."""
+
 
 class ReplayRobot(Robot):  # type: ignore[misc]
     """Plays episodes in order.
@@ -46,6 +49,7 @@ class ReplayRobot(Robot):  # type: ignore[misc]
         self._state_names = self.dataset.names("observation.state")
         self._action_names = self.dataset.names("action")
         self._frames: EpisodeFrames | None = None
+        self._decoded: dict[int, EpisodeFrames] = {}
         self._at = 0
         self._frame = -1
         self._began: float | None = None
@@ -86,6 +90,12 @@ class ReplayRobot(Robot):  # type: ignore[misc]
         return self._frames is not None
 
     def connect(self, calibrate: bool = True) -> None:
+        """Open the first episode; a recording that fits into memory is decoded at once."""
+        length = sum(self.dataset.episode(i).length for i in set(self.order))
+        if length * sum(h * w * c for h, w, c in self.dataset.cameras.values()) <= _MEMORY_B:
+            for index in set(self.order):
+                self._decoded[index] = EpisodeFrames(self.dataset, index)
+                self._decoded[index].decode_all()
         self._open(0)
         assert self._frames is not None
         self._frames.images(0)
@@ -116,8 +126,10 @@ class ReplayRobot(Robot):  # type: ignore[misc]
         return action
 
     def disconnect(self) -> None:
-        if self._frames is not None:
-            self._frames.close()
+        for frames in (self._frames, *self._decoded.values()):
+            if frames is not None:
+                frames.close()
+        self._decoded.clear()
         self._frames = None
 
     # ---------------------------------------------------------------------------------------
@@ -144,8 +156,10 @@ class ReplayRobot(Robot):  # type: ignore[misc]
             self.finished = True
 
     def _open(self, at: int) -> None:
-        self.disconnect()
+        index = self.order[at]
+        if self._frames is not None and not self._decoded:
+            self._frames.close()
         self._at = at
-        self._frames = EpisodeFrames(self.dataset, self.order[at])
+        self._frames = self._decoded.get(index) or EpisodeFrames(self.dataset, index)
         self._frame = -1
         self._began = None

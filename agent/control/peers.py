@@ -7,6 +7,7 @@ handler of its role; a peer that closes, misbehaves or dies is an end of file an
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any, Protocol
 from agent.ipc import Channel, Message, listen
 
 logger = logging.getLogger(__name__)
+
+_KEEPER = "supervisor"
+_UNHEARD = 200
 
 
 @dataclass(eq=False)
@@ -60,6 +64,7 @@ class Peers:
         self._roles = roles
         self._listener = listen(path)
         self._peers: list[Peer] = []
+        self._unheard: deque[dict[str, Any]] = deque(maxlen=_UNHEARD)
 
     def poll(self) -> None:
         """Take new peers, hand out all messages, forget the dead. Never blocks."""
@@ -74,7 +79,12 @@ class Peers:
                     self._roles[peer.role].on_lost(peer)
 
     def publish(self, kind: str, fields: dict[str, Any]) -> None:
-        """Send to all who subscribed; whoever is too slow to take it misses it."""
+        """Send to all who subscribed; whoever is too slow to take it misses it.
+
+        Events from before the supervisor is there, who keeps the event log, wait for it.
+        """
+        if kind == "event" and not any(p.role == _KEEPER and p.subscribed for p in self._peers):
+            self._unheard.append(fields)
         for peer in self._peers:
             if peer.subscribed:
                 peer.channel.send(kind, **fields)
@@ -110,6 +120,8 @@ class Peers:
         peer.subscribed = bool(message.fields.get("subscribe", False))
         peer.hello = message.fields
         peer.channel.send("welcome", **self._roles[role].welcome(peer))
+        while role == _KEEPER and peer.subscribed and self._unheard:
+            peer.channel.send("event", **self._unheard.popleft())
 
 
 Emit = Callable[..., None]

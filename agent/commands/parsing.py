@@ -51,7 +51,7 @@ def parse[T](
     config_path = _take(args, "config_path")
     if config_path is not None:
         _check_file(config_path)
-    args = _collect_overrides(config_class, args)
+    args = _collect_overrides(config_class, _switches(config_class, args))
     try:
         parser = ArgumentParser(
             config_class=config_class, config_path=config_path, exit_on_error=False, prog=prog
@@ -77,6 +77,17 @@ def _positional_to_flags(args: list[str], positional: Sequence[str]) -> list[str
             raise ConfigError("unexpected word", field="arguments", value=word)
         flags.append(f"--{names.pop(0)}={word}")
     return flags + args
+
+
+def _switches(config_class: Any, args: list[str]) -> list[str]:
+    """A bare ``--json`` means ``--json=true``."""
+    hints = typing.get_type_hints(config_class)
+    switches = {f"--{name}" for name, kind in hints.items() if kind is bool}
+    following = [*args[1:], "--"]
+    return [
+        f"{word}=true" if word in switches and after.startswith("--") else word
+        for word, after in zip(args, following, strict=True)
+    ]
 
 
 def _take(args: list[str], name: str) -> str | None:

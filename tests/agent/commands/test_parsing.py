@@ -26,6 +26,7 @@ class Config:
     dataset: str = ""
     # How many.
     steps: int = 10
+    json: bool = False
     policy: Ref = field(default_factory=Ref)
     names: dict[str, str] = field(default_factory=dict)
 
@@ -42,6 +43,13 @@ def test_flags_and_words() -> None:
     config = read("some/folder", "--steps=3", "--policy.path", "lerobot/smolvla_base")
     assert (config.dataset, config.steps) == ("some/folder", 3)
     assert config.policy.path == "lerobot/smolvla_base"
+
+
+def test_a_switch_needs_no_value() -> None:
+    assert read("--json").json
+    assert read("--json", "--steps=3").json
+    assert read("--json", "true").json
+    assert not read("--json=false").json
 
 
 def test_a_file_holds_the_same_and_flags_win(tmp_path: Path) -> None:

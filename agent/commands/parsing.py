@@ -83,7 +83,7 @@ def _switches(config_class: Any, args: list[str]) -> list[str]:
     """A bare ``--json`` means ``--json=true``."""
     hints = typing.get_type_hints(config_class)
     switches = {f"--{name}" for name, kind in hints.items() if kind is bool}
-    following = [*args[1:], "--"]
+    following = [*args[1:], "--"][: len(args)]
     return [
         f"{word}=true" if word in switches and after.startswith("--") else word
         for word, after in zip(args, following, strict=True)

@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("agent", "robots", "server")
 LONGEST = 400
 
+EXECUTABLE = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "torch.load"}
+"""What turns bytes into running code."""
+
 SHARED_WITH_SERVER = {
     # Messages and how commands are declared and parsed.
     "agent.commands.base",
@@ -21,7 +24,12 @@ SHARED_WITH_SERVER = {
     "agent.link.messages",
     "agent.proto",
     # Weights, and the policy folder that a release is.
-    "agent.policy",
+    "agent.policy.atomic",
+    "agent.policy.hub",
+    "agent.policy.merge",
+    "agent.policy.parts",
+    "agent.policy.store",
+    "agent.policy.weights",
     "agent.training.arrays",
     "agent.training.config",
     # How processes are started and watched, how they log, on a robot host and on the server's.
@@ -41,7 +49,9 @@ def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, f"{path}: imports are absolute here"
+            assert node.level == 0, f"{path}: imports are absolute here"
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
@@ -76,6 +86,14 @@ def test_the_server_imports_of_the_agent_only_what_both_need() -> None:
     assert strangers == set()
 
 
+def test_what_the_server_no_longer_shares_is_off_the_list() -> None:
+    used = {f"{entry.split(': ')[1]}." for entry in imported("server", "agent")}
+    unused = {
+        name for name in SHARED_WITH_SERVER if not any(u.startswith(f"{name}.") for u in used)
+    }
+    assert unused == set()
+
+
 def _parents(names: set[str]) -> set[str]:
     return {name.rpartition(".")[0] for name in names}
 
@@ -83,6 +101,12 @@ def _parents(names: set[str]) -> set[str]:
 def test_packages_import_no_tests() -> None:
     for package in PACKAGES:
         assert imported(package, "tests") == set()
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "scripts"])
+def test_no_other_file_is_long_either(folder: str) -> None:
+    for path in modules(folder):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST, path
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -98,10 +122,13 @@ def test_every_module_says_what_it_is_and_is_short(package: str) -> None:
 def test_nothing_executable_is_read(package: str) -> None:
     for path in modules(package):
         names = set(imports(path))
-        assert not names & {"pickle", "dill", "cloudpickle", "marshal", "shelve"}, path
+        assert not names & EXECUTABLE, path
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
             assert called not in ("torch.load", "eval", "exec"), f"{path}: {called}"
+            assert "allow_pickle" not in {word.arg for word in node.keywords}, f"{path}: {called}"
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -41,6 +41,16 @@ def file_digest(path: Path) -> str:
         return _digest((name, file.get_tensor(name)) for name in sorted(file.keys()))
 
 
+def file_names(path: Path) -> frozenset[str]:
+    """Names of the tensors of a safetensors file.
+
+    Raises:
+        ModelError: the file can't be read.
+    """
+    with _open(path) as file:
+        return frozenset(file.keys())
+
+
 def file_digest_parts(path: Path, trainable_names: Iterable[str]) -> tuple[str, str]:
     """Digests of the trainable and of the frozen tensors of a file, each as fp32.
 

@@ -10,6 +10,7 @@ from typing import Any
 import huggingface_hub.constants
 import numpy as np
 import pytest
+import torch
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
@@ -156,6 +157,17 @@ def test_damaged_weights_are_refused(copy: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelError, match="weights don't load"):
         load_policy(str(copy))
+
+
+def test_what_the_weights_file_lacks_is_initialised_as_lerobot_does(copy: Path) -> None:
+    path, name = copy / "model.safetensors", "model.state_proj.weight"
+    weights.save(path, {k: v for k, v in weights.load(path).items() if k != name}, {"format": "pt"})
+    torch.manual_seed(0)
+    tensor = load_policy(str(copy)).policy.state_dict()[name]
+
+    # Kaiming's bound of a linear layer.
+    assert 0 < tensor.abs().max() <= tensor.shape[1] ** -0.5
+    assert tensor.unique().numel() > tensor.numel() / 2
 
 
 def test_a_policy_from_before_processors_is_refused_with_lerobots_converter(copy: Path) -> None:

@@ -20,9 +20,12 @@ STAMP = VENV / "armada.stamp"
 OLDEST = (3, 12)
 PREFERRED = ((3, 12), (3, 13))
 
-# binary → Debian package. One place for what the tests and the demonstration need beside Python.
+# One place for what the tests and the demonstration need beside Python: binary → Debian package,
+# and library, below one of the folders, → Debian package (they render the simulated cameras).
 DEBIAN = {"mosquitto": "mosquitto"}
 SBIN = "/usr/sbin:/usr/local/sbin"
+DEBIAN_LIBRARIES = {"libEGL.so.1": "libegl1", "dri/swrast_dri.so": "libgl1-mesa-dri"}
+LIBRARY_FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
 
 
 def say(text: str) -> None:
@@ -171,10 +174,18 @@ def install_python_packages() -> None:
         STAMP.write_text(fingerprint())
 
 
+def library_is_there(name: str) -> bool:
+    """In a library folder or in one of its folders by architecture."""
+    folders = [Path(folder) for folder in LIBRARY_FOLDERS]
+    return any(p.exists() for f in folders for p in (f / name, *f.glob(f"*/{name}")))
+
+
 def missing_debian(path: str) -> List[str]:
-    """Debian packages whose binary isn't there."""
+    """Debian packages whose binary or library isn't there."""
     where = f"{path}:{SBIN}"
-    return sorted(p for binary, p in DEBIAN.items() if shutil.which(binary, path=where) is None)
+    missing = [p for binary, p in DEBIAN.items() if shutil.which(binary, path=where) is None]
+    missing += [p for name, p in DEBIAN_LIBRARIES.items() if not library_is_there(name)]
+    return sorted(missing)
 
 
 def install_debian_packages() -> None:

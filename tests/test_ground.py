@@ -227,9 +227,24 @@ def test_missing_debian_packages_are_known_by_their_binaries(
     setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(setup, "SBIN", str(tmp_path))
+    monkeypatch.setattr(setup, "DEBIAN_LIBRARIES", {})
     assert setup.missing_debian(str(tmp_path)) == ["mosquitto"]
     script(tmp_path / "bin", "mosquitto", "true")
     assert setup.missing_debian(str(tmp_path / "bin")) == []
+
+
+def test_missing_libraries_are_known_by_their_files(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "DEBIAN", {})
+    monkeypatch.setattr(setup, "LIBRARY_FOLDERS", (str(tmp_path), str(tmp_path / "none")))
+    assert setup.missing_debian("") == ["libegl1", "libgl1-mesa-dri"]
+    (tmp_path / "libEGL.so.1").touch()
+    assert setup.missing_debian("") == ["libgl1-mesa-dri"]
+    by_architecture = tmp_path / "aarch64-linux-gnu" / "dri"
+    by_architecture.mkdir(parents=True)
+    (by_architecture / "swrast_dri.so").touch()
+    assert setup.missing_debian("") == []
 
 
 def test_who_is_not_root_is_told_the_command(

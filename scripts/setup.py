@@ -24,7 +24,11 @@ PREFERRED = ((3, 12), (3, 13))
 # and library, below one of the folders, → Debian package (they render the simulated cameras).
 DEBIAN = {"mosquitto": "mosquitto"}
 SBIN = "/usr/sbin:/usr/local/sbin"
-DEBIAN_LIBRARIES = {"libEGL.so.1": "libegl1", "dri/swrast_dri.so": "libgl1-mesa-dri"}
+DEBIAN_LIBRARIES = {
+    "libEGL.so.1": "libegl1",
+    "libOpenGL.so.0": "libopengl0",
+    "dri/swrast_dri.so": "libgl1-mesa-dri",
+}
 LIBRARY_FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
 
 

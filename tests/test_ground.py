@@ -238,8 +238,9 @@ def test_missing_libraries_are_known_by_their_files(
 ) -> None:
     monkeypatch.setattr(setup, "DEBIAN", {})
     monkeypatch.setattr(setup, "LIBRARY_FOLDERS", (str(tmp_path), str(tmp_path / "none")))
-    assert setup.missing_debian("") == ["libegl1", "libgl1-mesa-dri"]
-    (tmp_path / "libEGL.so.1").touch()
+    assert setup.missing_debian("") == ["libegl1", "libgl1-mesa-dri", "libopengl0"]
+    for name in ("libEGL.so.1", "libOpenGL.so.0"):
+        (tmp_path / name).touch()
     assert setup.missing_debian("") == ["libgl1-mesa-dri"]
     by_architecture = tmp_path / "aarch64-linux-gnu" / "dri"
     by_architecture.mkdir(parents=True)

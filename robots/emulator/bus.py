@@ -4,9 +4,8 @@ Six servos on a pseudo-terminal, whose stable name is ``<folder>/port``, and the
 ``<folder>/world``. A process of its own, since the vendor's SDK busy-waits 50 ms of wall clock for
 an answer and a shared interpreter would keep it waiting.
 
-Prints one JSON line when it serves. Reads JSON lines from stdin, which tests and demonstrations
-use to break things: ``{"do": "unplug"}``, ``{"do": "replug"}``, ``{"do": "dead", "id": 3, "dead":
-true}``. Ends when stdin does: an emulated arm never outlives who started it.
+Prints one JSON line when it serves, obeys fault commands on ``<folder>/faults`` and from a script,
+and ends when its stdin does: an emulated arm never outlives who started it.
 """
 
 from __future__ import annotations
@@ -15,19 +14,23 @@ import argparse
 import contextlib
 import fcntl
 import json
+import math
 import os
 import select
 import sys
 import time
-import tty
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.emulator import joints
-from robots.emulator.plant import FirstOrderPlant
-from robots.emulator.servo import (
+from robots.emulator.account import Account
+from robots.emulator.client import listen
+from robots.emulator.faults import Faults, read_script
+from robots.emulator.line import Line
+from robots.emulator.packets import (
     ACTION,
     BROADCAST,
     PING,
@@ -37,11 +40,14 @@ from robots.emulator.servo import (
     SYNC_WRITE,
     WRITE,
     Packet,
-    Servo,
     parse,
     status,
 )
+from robots.emulator.plant import Plant, make_plant
+from robots.emulator.servo import Servo
+from robots.emulator.trouble import Trouble
 from robots.emulator.world import World, WorldFile
+from robots.errors import ArmadaError
 
 STEP_S = 0.004
 """Physics at 250 Hz: a sixteenth of the plant's time constant."""
@@ -52,43 +58,8 @@ HIT_TICKS = 80
 IN_USE = 3
 """Exit status when another emulated arm has this folder."""
 
-
-class Line:
-    """A pseudo-terminal under a stable name.
-
-    Args:
-        link: The name, a symbolic link to the terminal of the moment.
-    """
-
-    def __init__(self, link: Path) -> None:
-        self._link = link
-        self.master = -1
-        self._slave = -1
-        self.plug()
-
-    @property
-    def plugged(self) -> bool:
-        return self.master >= 0
-
-    def plug(self) -> None:
-        if self.plugged:
-            return
-        # The slave stays open here: else the master reads EIO whenever the driver closes its end.
-        self.master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self.master, False)
-        fresh = self._link.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._slave))
-        fresh.replace(self._link)
-
-    def unplug(self) -> None:
-        if not self.plugged:
-            return
-        self._link.unlink(missing_ok=True)
-        os.close(self.master)
-        os.close(self._slave)
-        self.master = self._slave = -1
+LOAD_PER_TICK = 1 / 250
+"""A servo at LeRobot's gains pulls with all its torque at 22° (250 ticks) from its goal."""
 
 
 class Emulator:
@@ -96,129 +67,163 @@ class Emulator:
 
     Args:
         folder: Where port and world go.
-        seed: Of the goals.
+        seed: Of the goals, and of random troubles.
         goal_period_s: How long each goal stays.
+        plant: ``first_order`` or ``mujoco``.
     """
 
-    def __init__(self, folder: Path, *, seed: int, goal_period_s: float) -> None:
-        self._line = Line(folder / "port")
+    def __init__(
+        self, folder: Path, *, seed: int, goal_period_s: float, plant: str = "first_order"
+    ) -> None:
+        self.line = Line(folder / "port")
+        self.trouble = Trouble(np.random.default_rng([seed, 1]))
+        self.account = Account()
+        self.servos: dict[int, Servo] = {}
+        self.blocked: set[int] = set()
+        self.now = time.monotonic()
         self._world = WorldFile(folder / "world", create=True)
         self._random = np.random.default_rng(seed)
         self._goal_period_s = goal_period_s
         self._buffer = bytearray()
-        self._servos: dict[int, Servo] = {}
         low, high = joints.limits()
         for motor in joints.calibration().values():
             servo = Servo(motor["id"])
             servo.set("Homing_Offset", motor["homing_offset"])
             servo.set("Min_Position_Limit", motor["range_min"])
             servo.set("Max_Position_Limit", motor["range_max"])
-            self._servos[motor["id"]] = servo
+            servo.store()
+            self.servos[motor["id"]] = servo
         middle = (low + high) / 2
-        self._plant = FirstOrderPlant(middle + self._offsets())
-        for servo, position in zip(self._servos.values(), middle, strict=True):
+        self._plant: Plant = make_plant(plant, folder, middle + self._offsets(), seed)
+        for servo, position in zip(
+            self.servos.values(), self._plant.position - self._offsets(), strict=True
+        ):
             servo.set("Goal_Position", round(position))
-        self._last = time.monotonic()
+        self._last = self.now
         self._goal = middle
         self._goal_until = 0.0
         self._goals = self._hits = 0
         self._next_goal()
+        self.faults = Faults(self, folder)
+        self._socket = listen(folder)
         self._step()
 
     def serve(self) -> None:
         """Until stdin ends."""
-        commands = b""
+        stdin = sys.stdin.fileno()
         while True:
-            waiting: list[int] = [sys.stdin.fileno()]
-            if self._line.plugged:
-                waiting.append(self._line.master)
-            ready, _, _ = select.select(waiting, [], [], STEP_S)
+            waiting: list[Any] = [stdin, self._socket]
+            if self.line.plugged:
+                waiting.append(self.line.master)
+            due = self.line.next_due_s()
+            wait_s = STEP_S if due is None else min(STEP_S, max(0.0, due - time.monotonic()))
+            ready, _, _ = select.select(waiting, [], [], wait_s)
             self._step()
-            if self._line.master in ready:
+            if self.line.master in ready:
                 self._receive()
-            if sys.stdin.fileno() in ready:
-                data = os.read(sys.stdin.fileno(), 4096)
-                if not data:
-                    self._line.unplug()
-                    return
-                *lines, commands = (commands + data).split(b"\n")
-                for line in lines:
-                    self._command(json.loads(line))
+            if self.line.plugged:
+                self.line.send(self.trouble.babble(self.now), self.now)
+                self.line.flush(self.now)
+            if self._socket in ready:
+                self._obey()
+            if stdin in ready and not os.read(stdin, 4096):
+                self.line.unplug()
+                self._plant.close()
+                return
 
-    def _command(self, command: dict[str, Any]) -> None:
-        if command["do"] == "unplug":
-            self._line.unplug()
-        elif command["do"] == "replug":
-            self._line.plug()
-        elif command["do"] == "dead":
-            self._servos[command["id"]].dead = command["dead"]
+    def push(self, servo_id: int, to: int) -> None:
+        """A hand moves a free joint."""
+        index = [*self.servos].index(servo_id)
+        self._plant.place(index, to + self._offsets()[index])
+
+    def mend(self) -> None:
+        """Everything that was broken works again."""
+        self.trouble.clear()
+        self.blocked.clear()
+        self.line.plug()
+        for servo in self.servos.values():
+            servo.dead = servo.blind = False
+            servo.glitches = 0
+            servo.set("Present_Voltage", 74)
+            servo.set("Present_Temperature", 31)
+
+    def _obey(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data, sender = self._socket.recvfrom(1 << 16)
+            try:
+                answer = self.faults.carry_out(json.loads(data), self.now)
+            except (ArmadaError, ValueError) as error:
+                answer = {"error": str(error)}
+            with contextlib.suppress(OSError):
+                self._socket.sendto(json.dumps(answer).encode(), sender)
 
     # Physics -------------------------------------------------------------------------------
 
-    def _offsets(self) -> Any:
-        return np.array([s.get("Homing_Offset") for s in self._servos.values()], float)
+    def _offsets(self) -> NDArray[np.float64]:
+        return np.array([s.get("Homing_Offset") for s in self.servos.values()], float)
 
     def _step(self) -> None:
-        now = time.monotonic()
+        self.now = time.monotonic()
+        self.faults.run_due(self.now)
+        dt_s, self._last = self.now - self._last, self.now
+        servos = [*self.servos.values()]
         offsets = self._offsets()
-        goal = np.array([s.get("Goal_Position") for s in self._servos.values()], float) + offsets
-        torque = np.array(
-            [bool(s.get("Torque_Enable")) and not s.dead for s in self._servos.values()]
-        )
-        self._plant.step(goal, torque, now - self._last)
-        self._last = now
+        wanted = np.array([s.get("Goal_Position") for s in servos], float)
+        pulls = np.array([s.pulls for s in servos])
+        free = np.array([i not in self.blocked for i in self.servos])
+        goal = np.array([_inside(s, g) for s, g in zip(servos, wanted, strict=True)])
+        self._plant.step(goal + offsets, pulls, dt_s, free)
         present = self._plant.position - offsets
-        for servo, position, speed in zip(
-            self._servos.values(), present, self._plant.velocity, strict=True
-        ):
-            servo.set("Present_Position", round(position))
+        load = np.where(pulls, np.clip(np.abs(goal - present) * LOAD_PER_TICK, 0, 1), 0.0)
+        for i, servo in enumerate(servos):
+            if not servo.blind:
+                servo.set("Present_Position", round(present[i]))
+            speed = self._plant.velocity[i]
             servo.set("Present_Velocity", round(speed))
+            servo.set("Present_Load", round(math.copysign(load[i] * 1000, goal[i] - present[i])))
             servo.set("Moving", int(abs(speed) > 10))
-        if now >= self._goal_until:
+            servo.protect(float(load[i]), dt_s)
+        self.account.note(present, self._plant.velocity, wanted, pulls)
+        if self.now >= self._goal_until:
             self._hits += bool(np.all(np.abs(present - self._goal) <= HIT_TICKS))
             self._goals += 1
             self._next_goal()
-        self._world.write(World(present, self._goal, self._goals, self._hits, now))
+        self._world.write(World(present, self._goal, self._goals, self._hits, self.now))
 
     def _next_goal(self) -> None:
         low, high = joints.limits()
         share = self._random.uniform(-0.5, 0.5, len(low)) * joints.GOAL_SPAN
         self._goal = (low + high) / 2 + share * (high - low)
-        self._goal_until = time.monotonic() + self._goal_period_s
+        self._goal_until = self.now + self._goal_period_s
 
     # The bus -------------------------------------------------------------------------------
 
     def _receive(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):
-            self._buffer += os.read(self._line.master, 4096)
-        answers = b"".join(self._answer(packet) for packet in parse(self._buffer))
-        while answers:
-            try:
-                answers = answers[os.write(self._line.master, answers) :]
-            except BlockingIOError:
-                return  # nobody reads: on a real bus the bytes would be gone as well
+        self._buffer += self.line.receive()
+        for packet in parse(self._buffer):
+            for servo_id, answer in self._answers(packet):
+                self.line.send(*self.trouble.deliver(servo_id, answer, self.now))
 
-    def _answer(self, packet: Packet) -> bytes:
+    def _answers(self, packet: Packet) -> list[tuple[int, bytes]]:
         data = packet.parameters
         if packet.instruction == SYNC_WRITE:
             address, size = data[0], data[1]
             for i in range(2, len(data) - size, size + 1):
                 self._write(data[i], address, data[i + 1 : i + 1 + size])
-            return b""
+            return []
         if packet.instruction == SYNC_READ:
-            address, size = data[0], data[1]
-            return b"".join(self._read(servo_id, address, size) for servo_id in data[2:])
+            return [(i, self._read(i, data[0], data[1])) for i in data[2:]]
         if packet.instruction == ACTION:
-            for servo in self._servos.values():
+            for servo in self.servos.values():
                 if servo.waiting is not None:
                     servo.write(*servo.waiting)
                     servo.waiting = None
-            return b""
-        targets = [*self._servos] if packet.id == BROADCAST else [packet.id]
-        return b"".join(self._single(servo_id, packet) for servo_id in targets)
+            return []
+        targets = [*self.servos] if packet.id == BROADCAST else [packet.id]
+        return [(servo_id, self._single(servo_id, packet)) for servo_id in targets]
 
     def _single(self, servo_id: int, packet: Packet) -> bytes:
-        servo = self._servos.get(servo_id)
+        servo = self.servos.get(servo_id)
         if servo is None or servo.dead:
             return b""
         data = packet.parameters
@@ -231,26 +236,34 @@ class Emulator:
         elif packet.instruction != PING:
             return b""
         quiet = packet.id == BROADCAST and packet.instruction != PING
-        return b"" if quiet else status(servo_id, 0)
+        return b"" if quiet else status(servo_id, int(servo.alarms))
 
     def _read(self, servo_id: int, address: int, size: int) -> bytes:
-        servo = self._servos.get(servo_id)
+        servo = self.servos.get(servo_id)
         if servo is None or servo.dead:
             return b""
-        return status(servo_id, 0, servo.read(address, size))
+        return status(servo_id, int(servo.alarms), servo.read(address, size))
 
     def _write(self, servo_id: int, address: int, data: bytes) -> None:
-        servo = self._servos.get(servo_id)
+        servo = self.servos.get(servo_id)
         if servo is not None and not servo.dead:
             servo.write(address, data)
+
+
+def _inside(servo: Servo, goal: float) -> float:
+    """A servo keeps its goal within its own limits."""
+    low, high = servo.get("Min_Position_Limit"), servo.get("Max_Position_Limit")
+    return min(max(goal, low), high) if low < high else goal
 
 
 def main() -> int:
     """Serve one arm."""
     parser = argparse.ArgumentParser(description="An emulated SO-101 on a pseudo-terminal.")
     parser.add_argument("--folder", type=Path, required=True, help="where port and world go")
-    parser.add_argument("--seed", type=int, default=0, help="of the goals")
+    parser.add_argument("--seed", type=int, default=0, help="of the goals and troubles")
     parser.add_argument("--goal-period-s", type=float, default=4.0, help="time per goal, s")
+    parser.add_argument("--plant", default="first_order", choices=("first_order", "mujoco"))
+    parser.add_argument("--faults", type=Path, help="a script of faults")
     args = parser.parse_args()
     args.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(args.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -258,7 +271,15 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return IN_USE
-    emulator = Emulator(args.folder, seed=args.seed, goal_period_s=args.goal_period_s)
+    try:
+        script = read_script(args.faults) if args.faults else []
+        emulator = Emulator(
+            args.folder, seed=args.seed, goal_period_s=args.goal_period_s, plant=args.plant
+        )
+        emulator.faults.schedule(script, emulator.now)
+    except ArmadaError as error:
+        sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
+        return 2
     sys.stdout.write(json.dumps({"port": str(args.folder / "port"), "pid": os.getpid()}) + "\n")
     sys.stdout.flush()
     emulator.serve()

@@ -1,4 +1,4 @@
-"""How emulated joints move: first-order dynamics with a speed limit.
+"""How emulated joints move: the interface of a plant, and first-order dynamics with a speed limit.
 
 A torqued joint follows its goal with a time constant and at most at the servo's top speed; a free
 one stays where it is (nothing weighs here; gravity is for the MuJoCo plant). Positions are in
@@ -8,6 +8,8 @@ ticks, as the servo's own sensor sees them, less the homing offset.
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,34 @@ TOP_SPEED_TICKS_S = 3400.0
 """An STS3215 at 7.4 V turns 60° in 0.2 s without load: 50 rpm, 3,413 ticks/s."""
 
 
+class Plant(Protocol):
+    """Six joints and whatever they are part of."""
+
+    position: NDArray[np.float64]
+    """(6,) ticks."""
+
+    velocity: NDArray[np.float64]
+    """(6,) ticks/s."""
+
+    def step(
+        self,
+        goal: NDArray[np.float64],
+        torque: NDArray[np.bool_],
+        dt_s: float,
+        free: NDArray[np.bool_],
+    ) -> None:
+        """Advance by ``dt_s``: goal (6,) ticks, torque (6,) whether each servo pulls, free (6,)
+        whether nothing blocks the joint."""
+
+    def place(self, joint: int, position: float) -> None:
+        """A hand puts a joint (0..5) at a position in ticks."""
+
+    def close(self) -> None:
+        """The arm is switched off."""
+
+
 class FirstOrderPlant:
-    """Six joints.
+    """Six joints that weigh nothing.
 
     Args:
         position: (6,) ticks at the start.
@@ -28,11 +56,41 @@ class FirstOrderPlant:
         self.position = position.astype(float).copy()
         self.velocity = np.zeros_like(self.position)
 
-    def step(self, goal: NDArray[np.float64], torque: NDArray[np.bool_], dt_s: float) -> None:
-        """Advance by ``dt_s``: goal (6,) ticks, torque (6,) whether each servo holds."""
+    def step(
+        self,
+        goal: NDArray[np.float64],
+        torque: NDArray[np.bool_],
+        dt_s: float,
+        free: NDArray[np.bool_] | None = None,
+    ) -> None:
         share = 1.0 - math.exp(-dt_s / TIME_CONSTANT_S)
         reach = TOP_SPEED_TICKS_S * dt_s
         move = np.clip((goal - self.position) * share, -reach, reach)
-        move = np.where(torque, move, 0.0)
+        move = np.where(torque if free is None else torque & free, move, 0.0)
         self.position += move
         self.velocity = move / dt_s if dt_s > 0 else np.zeros_like(move)
+
+    def place(self, joint: int, position: float) -> None:
+        self.position[joint] = position
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def make_plant(name: str, folder: Path, position: NDArray[np.float64], seed: int) -> Plant:
+    """A plant by name.
+
+    Args:
+        name: ``first_order`` or ``mujoco``.
+        folder: Where the MuJoCo plant shows its scene.
+        position: (6,) ticks at the start; MuJoCo's scene has a pose of its own.
+        seed: Of what lies on MuJoCo's table.
+
+    Raises:
+        ArmadaError: the MuJoCo packages are not installed.
+    """
+    if name == "mujoco":
+        from robots.emulator.mujoco_plant import MujocoPlant
+
+        return MujocoPlant(folder=folder, seed=seed)
+    return FirstOrderPlant(position)

@@ -26,10 +26,14 @@ TABLE: Final[dict[str, tuple[int, int]]] = {
     "Phase": (18, 1),
     "P_Coefficient": (21, 1),
     "D_Coefficient": (22, 1),
+    "I_Coefficient": (23, 1),
     "Protection_Current": (28, 2),
     "Angular_Resolution": (30, 1),
     "Homing_Offset": (31, 2),
+    "Operating_Mode": (33, 1),
+    "Overload_Torque": (36, 1),
     "Torque_Enable": (40, 1),
+    "Acceleration": (41, 1),
     "Goal_Position": (42, 2),
     "Torque_Limit": (48, 2),
     "Lock": (55, 1),
@@ -43,6 +47,9 @@ TABLE: Final[dict[str, tuple[int, int]]] = {
     "Present_Current": (69, 2),
     "Goal_Position_2": (71, 2),
 }
+
+EPROM_END: Final = 40
+"""Registers below this address outlive a power cut once they were written unlocked."""
 
 READ_ONLY: Final = frozenset((*range(5), *range(56, 64), 65, 66, 69, 70, 71, 72))
 """Addresses that a write from the bus does not change."""

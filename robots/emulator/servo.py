@@ -1,53 +1,24 @@
-"""One STS3215 as a register file, and the vendor's packets (protocol 0).
-
-Packets: ``FF FF id length instruction parameters checksum``; a status packet has an error byte in
-place of the instruction. Numbers are little-endian, signs are a bit of their own.
-"""
+"""One STS3215: its registers, what a power cut does to them, and how it protects itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from enum import IntFlag
 
-from robots.emulator.registers import MODEL_NUMBER, READ_ONLY, SIGN_BIT, TABLE
+from robots.emulator.registers import EPROM_END, MODEL_NUMBER, READ_ONLY, SIGN_BIT, TABLE
 
-PING, READ, WRITE, REG_WRITE, ACTION, SYNC_READ, SYNC_WRITE = 1, 2, 3, 4, 5, 0x82, 0x83
-BROADCAST = 0xFE
-
-
-@dataclass(frozen=True)
-class Packet:
-    """An instruction as it came in."""
-
-    id: int
-    instruction: int
-    parameters: bytes
+OVERLOAD_S = 0.5
+"""A load above Overload_Torque for this long trips the protection (Protection_Time's unit and
+default vary between firmwares; half a second is in their middle)."""
 
 
-def status(servo_id: int, error: int, parameters: bytes = b"") -> bytes:
-    """A status packet."""
-    body = bytes([servo_id, len(parameters) + 2, error]) + parameters
-    return b"\xff\xff" + body + bytes([~sum(body) & 0xFF])
+class Alarm(IntFlag):
+    """Bits of the Status register and of every answer's error byte."""
 
-
-def parse(buffer: bytearray) -> Iterator[Packet]:
-    """Take whole packets off the front of ``buffer``; bytes that are none are skipped, as a servo
-    does that waits for the next header."""
-    while True:
-        start = buffer.find(b"\xff\xff")
-        if start < 0:
-            del buffer[: max(0, len(buffer) - 1)]
-            return
-        del buffer[:start]
-        if len(buffer) < 6 or len(buffer) < buffer[3] + 4:
-            return
-        end = buffer[3] + 4
-        body, checksum = bytes(buffer[2 : end - 1]), buffer[end - 1]
-        if buffer[3] < 2 or ~sum(body) & 0xFF != checksum:
-            del buffer[:1]
-            continue
-        del buffer[:end]
-        yield Packet(body[0], body[2], body[3:])
+    VOLTAGE = 1
+    SENSOR = 2
+    TEMPERATURE = 4
+    CURRENT = 8
+    OVERLOAD = 32
 
 
 class Servo:
@@ -61,35 +32,65 @@ class Servo:
         self.registers = bytearray(128)
         self.waiting: tuple[int, bytes] | None = None
         self.dead = False
-        defaults = {
-            "Firmware_Major_Version": 3,
-            "Firmware_Minor_Version": 10,
-            "Model_Number": MODEL_NUMBER,
-            "ID": servo_id,
-            "Return_Delay_Time": 250,
-            "Response_Status_Level": 1,
-            "Max_Position_Limit": 4095,
-            "Max_Temperature_Limit": 70,
-            "Max_Voltage_Limit": 80,
-            "Min_Voltage_Limit": 40,
-            "Max_Torque_Limit": 1000,
-            "Phase": 12,
-            "P_Coefficient": 32,
-            "D_Coefficient": 32,
-            "Protection_Current": 500,
-            "Angular_Resolution": 1,
-            "Torque_Limit": 1000,
-            "Lock": 1,
-            "Present_Voltage": 74,
-            "Present_Temperature": 31,
-        }
-        for name, value in defaults.items():
+        self.blind = False
+        self.glitches = 0
+        self.glitch_ticks = 0
+        self._overload_s = 0.0
+        self.set("ID", servo_id)
+        for name, value in _FACTORY.items():
             self.set(name, value)
+        self._eprom = bytes(self.registers[:EPROM_END])
+        self.power_cycle()
+
+    @property
+    def alarms(self) -> Alarm:
+        return Alarm(self.get("Status"))
+
+    @property
+    def pulls(self) -> bool:
+        """Whether it holds its joint."""
+        return bool(self.get("Torque_Enable")) and not self.dead
+
+    def power_cycle(self) -> None:
+        """Power was away: torque is off, what was not stored is forgotten, the goal is where the
+        joint is."""
+        position = self.registers[slice(*_place("Present_Position"))]
+        self.registers[:EPROM_END] = self._eprom
+        self.registers[slice(*_place("Goal_Position"))] = position
+        for name, value in _AT_POWER_UP.items():
+            self.set(name, value)
+        self.set("Torque_Limit", self.get("Max_Torque_Limit"))
+        self._overload_s = 0.0
+
+    def protect(self, load: float, dt_s: float) -> None:
+        """Watch over itself.
+
+        Args:
+            load: Share of its torque that it needs now, 0..1.
+            dt_s: Since the last look.
+        """
+        alarms = Alarm(0)
+        if (
+            not self.get("Min_Voltage_Limit")
+            <= self.get("Present_Voltage")
+            <= self.get("Max_Voltage_Limit")
+        ):
+            alarms |= Alarm.VOLTAGE
+        if self.blind:
+            alarms |= Alarm.SENSOR
+        if self.get("Present_Temperature") >= self.get("Max_Temperature_Limit"):
+            alarms |= Alarm.TEMPERATURE
+            # Too hot: it lets go by itself, whatever anybody wants.
+            self.set("Torque_Enable", 0)
+        heavy = load * 100 >= self.get("Overload_Torque")
+        self._overload_s = self._overload_s + dt_s if heavy and self.pulls else 0.0
+        if self._overload_s >= OVERLOAD_S:
+            alarms |= Alarm.OVERLOAD
+        self.set("Status", int(alarms))
 
     def get(self, name: str) -> int:
         """A register's value, signed where the servo's is."""
-        address, size = TABLE[name]
-        raw = int.from_bytes(self.registers[address : address + size], "little")
+        raw = int.from_bytes(self.registers[slice(*_place(name))], "little")
         bit = SIGN_BIT.get(name)
         if bit is None:
             return raw
@@ -98,16 +99,58 @@ class Servo:
 
     def set(self, name: str, value: int) -> None:
         """Set a register, whoever may write it."""
-        address, size = TABLE[name]
+        _, size = TABLE[name]
         bit = SIGN_BIT.get(name)
         raw = value if bit is None or value >= 0 else (1 << bit) | -value
-        self.registers[address : address + size] = raw.to_bytes(size, "little")
+        self.registers[slice(*_place(name))] = raw.to_bytes(size, "little")
+
+    def store(self) -> None:
+        """Keep the present EPROM registers over power cuts."""
+        self._eprom = bytes(self.registers[:EPROM_END])
 
     def read(self, address: int, size: int) -> bytes:
-        return bytes(self.registers[address : address + size])
+        data = bytearray(self.registers[address : address + size])
+        if self.glitches and address == TABLE["Present_Position"][0] and size == 2:
+            self.glitches -= 1
+            data[:] = ((int.from_bytes(data, "little") + self.glitch_ticks) % 4096).to_bytes(
+                2, "little"
+            )
+        return bytes(data)
 
     def write(self, address: int, data: bytes) -> None:
-        """A write from the bus: what is read-only stays as it is."""
+        """A write from the bus: what is read-only stays as it is; what is written to the EPROM
+        while it is locked works until the power is cut."""
         for i, byte in enumerate(data, start=address):
             if i < len(self.registers) and i not in READ_ONLY:
                 self.registers[i] = byte
+        if address < EPROM_END and not self.get("Lock"):
+            self.store()
+
+
+def _place(name: str) -> tuple[int, int]:
+    address, size = TABLE[name]
+    return address, address + size
+
+
+_FACTORY = {
+    "Firmware_Major_Version": 3,
+    "Firmware_Minor_Version": 10,
+    "Model_Number": MODEL_NUMBER,
+    "Return_Delay_Time": 250,
+    "Response_Status_Level": 1,
+    "Max_Position_Limit": 4095,
+    "Max_Temperature_Limit": 70,
+    "Max_Voltage_Limit": 80,
+    "Min_Voltage_Limit": 40,
+    "Max_Torque_Limit": 1000,
+    "Phase": 12,
+    "P_Coefficient": 32,
+    "D_Coefficient": 32,
+    "Protection_Current": 500,
+    "Angular_Resolution": 1,
+    "Overload_Torque": 80,
+    "Present_Voltage": 74,
+    "Present_Temperature": 31,
+}
+
+_AT_POWER_UP = {"Torque_Enable": 0, "Acceleration": 0, "Lock": 1, "Status": 0}

@@ -11,6 +11,8 @@ from lerobot.teleoperators.config import TeleoperatorConfig
 
 from robots.errors import ConfigError
 
+PLANTS = ("first_order", "mujoco")
+
 
 @RobotConfig.register_subclass("so101_sim")
 @dataclass(kw_only=True)
@@ -28,12 +30,23 @@ class SO101SimConfig(RobotConfig):  # type: ignore[misc]
     seed: int = 0
     # Seconds until the scene shows the next goal.
     goal_period_s: float = 4.0
+    # first_order: light and quick; mujoco: gravity, contacts, something to pick up.
+    plant: str = "first_order"
+    # A script of faults, a YAML or JSON file: see robots/emulator/faults.py.
+    faults: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.goal_period_s <= 0:
             raise ConfigError(
                 "must be positive", field="--robot.goal_period_s", value=self.goal_period_s
+            )
+        if self.plant not in PLANTS:
+            raise ConfigError(
+                "there is no such plant",
+                field="--robot.plant",
+                value=self.plant,
+                remedy="One of: " + ", ".join(PLANTS),
             )
 
 

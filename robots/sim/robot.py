@@ -16,6 +16,7 @@ from lerobot.robots.so_follower import SO101Follower, SO101FollowerConfig
 
 from robots.emulator import joints
 from robots.emulator.bus import IN_USE
+from robots.emulator.client import EmulatedArm
 from robots.emulator.world import folder
 from robots.errors import DeviceError
 from robots.sim.config import SO101SceneConfig, SO101SimConfig
@@ -87,33 +88,40 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
         finally:
             self._end_emulator()
 
-    def command(self, **command: Any) -> None:
-        """Break or mend something: see ``robots.emulator.bus``."""
-        if self._emulator is None or self._emulator.stdin is None:
-            raise DeviceError("the emulated arm isn't connected", field="command", value=command)
-        self._emulator.stdin.write(json.dumps(command) + "\n")
-        self._emulator.stdin.flush()
+    def command(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Break or mend something: see ``robots.emulator.faults``.
+
+        Raises:
+            DeviceError: the emulated arm isn't there.
+            ConfigError: there is no such fault.
+        """
+        with contextlib.closing(EmulatedArm(self.folder)) as arm:
+            return arm.do(do, **arguments)
 
     def _start_emulator(self) -> subprocess.Popen[str]:
+        words = [
+            f"--folder={self.folder}",
+            f"--seed={self.sim.seed}",
+            f"--goal-period-s={self.sim.goal_period_s}",
+            f"--plant={self.sim.plant}",
+        ]
+        if self.sim.faults:
+            words.append(f"--faults={self.sim.faults}")
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "robots.emulator.bus",
-                f"--folder={self.folder}",
-                f"--seed={self.sim.seed}",
-                f"--goal-period-s={self.sim.goal_period_s}",
-            ],
+            [sys.executable, "-m", "robots.emulator.bus", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
         assert process.stdout is not None
-        if process.stdout.readline():
+        said = json.loads(process.stdout.readline() or "{}")
+        if "port" in said:
             return process
         status = process.wait()
-        reason = "one of that id runs already" if status == IN_USE else f"it exited with {status}"
+        reason = said.get("error") or f"it exited with {status}"
+        if status == IN_USE:
+            reason = "one of that id runs already"
         raise DeviceError(
             f"the emulated arm can't be started: {reason}", field="--robot.id", value=self.id
         )

@@ -7,6 +7,7 @@ opening, so all six goal joints can be read off the picture.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from lerobot.cameras import Camera
 from numpy.typing import NDArray
 
 from robots.emulator import joints
+from robots.emulator.camera_faults import CameraFaults
 from robots.emulator.world import World, WorldFile, folder
 from robots.errors import DeviceError
 from robots.sim.config import SO101SceneConfig
@@ -30,6 +32,9 @@ _SUB_PIXEL_BITS = 4
 class SO101Scene(Camera):  # type: ignore[misc]
     """Draws at most ``fps`` pictures a second, in the caller's thread (0.2 ms at 96×96).
 
+    Fails like LeRobot's cameras when the fault script says so: stalled, the newest picture grows
+    old; unplugged, reading raises a RuntimeError and connecting a ConnectionError.
+
     Args:
         config: See SO101SceneConfig.
     """
@@ -43,9 +48,10 @@ class SO101Scene(Camera):  # type: ignore[misc]
         self._robot_id = config.robot_id or "default"
         self._period_s = 1.0 / config.fps
         self._shape = (config.height, config.width)
+        self._faults = CameraFaults(folder(self._robot_id), "scene")
         self._world: WorldFile | None = None
         self._frame: NDArray[np.uint8] | None = None
-        self._drawn_at = 0.0
+        self.latest_timestamp: float | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -58,7 +64,10 @@ class SO101Scene(Camera):  # type: ignore[misc]
         return [{"name": "SO-101 scene", "type": "so101_scene", "id": p.parent.name} for p in found]
 
     def connect(self, warmup: bool = True) -> None:
+        if self._faults.now() == "unplug":
+            raise ConnectionError("the scene camera is unplugged")
         self._world = WorldFile(folder(self._robot_id) / "world")
+        self._frame = self.latest_timestamp = None
         if warmup:
             self.read_latest()
 
@@ -66,28 +75,46 @@ class SO101Scene(Camera):  # type: ignore[misc]
         """Draw a picture now."""
         if self._world is None:
             raise ConnectionError("the scene camera isn't connected")
-        self._drawn_at = time.monotonic()
-        self._frame = draw(self._world.read(), self._shape)
+        fault = self._faults.now()
+        if fault == "unplug":
+            raise RuntimeError("the scene camera is unplugged")
+        if fault != "stall" or self._frame is None:
+            self.latest_timestamp = time.perf_counter()
+            self._frame = draw(self._world.read(), self._shape)
+            if fault == "black":
+                self._frame[:] = 0
         return self._frame
 
     def async_read(self, timeout_ms: float = 200) -> NDArray[np.uint8]:
         """The next picture, waiting for its time."""
-        wait = self._drawn_at + self._period_s - time.monotonic()
+        wait = self._period_s - self._age_s()
         if wait > timeout_ms / 1e3:
             raise TimeoutError(f"no picture is due within {timeout_ms} ms")
         time.sleep(max(0.0, wait))
-        return self.read()
+        before = self.latest_timestamp
+        frame = self.read()
+        if self.latest_timestamp == before:
+            raise TimeoutError(f"no new picture within {timeout_ms} ms")
+        return frame
 
     def read_latest(self, max_age_ms: int = 500) -> NDArray[np.uint8]:
-        """The picture of this moment; it is at most one period old."""
-        if self._frame is None or time.monotonic() - self._drawn_at >= self._period_s:
-            return self.read()
-        return self._frame
+        """The picture of this moment; it is at most one period old unless the camera stalls."""
+        frame = self._frame
+        if frame is None or self._age_s() >= self._period_s:
+            frame = self.read()
+        if self._age_s() * 1e3 > max_age_ms:
+            raise TimeoutError(f"the newest picture is older than {max_age_ms} ms")
+        return frame
 
     def disconnect(self) -> None:
         if self._world is not None:
             self._world.close()
-        self._world = self._frame = None
+        self._world = self._frame = self.latest_timestamp = None
+
+    def _age_s(self) -> float:
+        if self.latest_timestamp is None:
+            return math.inf
+        return time.perf_counter() - self.latest_timestamp
 
 
 def draw(world: World, shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -25,8 +25,9 @@ from lerobot.robots import make_robot_from_config
 from lerobot.robots.so_follower import SO101Follower, SO101FollowerConfig
 
 from robots.emulator import joints, registers
+from robots.emulator.packets import parse, status
 from robots.emulator.plant import TOP_SPEED_TICKS_S, FirstOrderPlant
-from robots.emulator.servo import Servo, parse, status
+from robots.emulator.servo import Servo
 from robots.errors import ConfigError, DeviceError
 from robots.sim import SO101Sim, SO101SimConfig
 from tests.helpers import wait_until

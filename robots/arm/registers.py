@@ -1,0 +1,139 @@
+"""Reading a servo's registers when LeRobot's ``bus.read`` would refuse to.
+
+A servo that reports an alarm (overload, heat) sets an error byte in each of its answers, and
+``bus.read`` raises on it: the one moment at which its registers are worth reading. Here the answer
+and the alarm both come back. Goes through the vendor's SDK as LeRobot does, reads only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import termios
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lerobot.motors.encoding_utils import decode_sign_magnitude
+from lerobot.motors.feetech import FeetechMotorsBus
+
+from robots.errors import DeviceError
+
+BUS_ERRORS = (OSError, RuntimeError, ValueError, IndexError, termios.error)
+"""What LeRobot's bus and the vendor's SDK raise: ConnectionError and SerialException are OSErrors,
+an alarm is a RuntimeError, a number that doesn't fit a register is a ValueError, an answer that was
+cut short is an IndexError, an unplugged port is a termios.error."""
+
+ALARMS = {1: "voltage", 2: "sensor", 4: "temperature", 8: "current", 32: "overload"}
+"""Bits of the register Status, and of the error byte in each answer."""
+
+_SUCCESS = 0
+"""The SDK's COMM_SUCCESS."""
+
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer.
+
+    Args:
+        value: The register's value, signed where the servo's is.
+        alarms: Bits of ``ALARMS``.
+    """
+
+    value: int
+    alarms: int
+
+
+def is_feetech(bus: Any) -> bool:
+    """Whether the bus is of SO-100/SO-101 servos, whose registers this package knows."""
+    return isinstance(bus, FeetechMotorsBus)
+
+
+def answers(bus: Any, servo_id: int) -> bool:
+    """Whether a servo of that id answers a ping, alarm or not."""
+    for _ in range(_TRIES):
+        # The SDK indexes into an answer that was cut short.
+        with contextlib.suppress(IndexError):
+            _, result, _ = bus.packet_handler.ping(bus.port_handler, servo_id)
+            if result == _SUCCESS:
+                return True
+    return False
+
+
+def read(bus: Any, motor: str, register: str) -> Reading | None:
+    """A register of a servo by its name in LeRobot's control table; ``None`` without an answer."""
+    described = bus.motors[motor]
+    address, size = bus.model_ctrl_table[described.model][register]
+    handler = bus.packet_handler
+    ask = handler.read1ByteTxRx if size == 1 else handler.read2ByteTxRx
+    for _ in range(_TRIES):
+        with contextlib.suppress(IndexError):
+            value, result, alarms = ask(bus.port_handler, described.id, address)
+            if result == _SUCCESS:
+                bit = bus.model_encoding_table.get(described.model, {}).get(register)
+                signed = value if bit is None else decode_sign_magnitude(value, bit)
+                return Reading(int(signed), int(alarms))
+    return None
+
+
+def need(bus: Any, motor: str, register: str) -> int:
+    """The same, for what can't go on without it.
+
+    Raises:
+        DeviceError: the servo doesn't answer; names the joint.
+    """
+    reading = read(bus, motor, register)
+    if reading is None:
+        raise DeviceError(
+            f"{motor} doesn't answer (id {bus.motors[motor].id}, {register})",
+            field="--robot.port",
+            value=bus.port,
+            remedy="Check its cable and the arm's power; `armada doctor` shows who answers",
+        )
+    return reading.value
+
+
+def alarm_names(bits: int) -> list[str]:
+    """The alarms in words."""
+    return [name for bit, name in ALARMS.items() if bits & bit]
+
+
+@contextlib.contextmanager
+def bus_errors(doing: str, port: object) -> Iterator[None]:
+    """What the bus raises becomes a DeviceError that says what was being done.
+
+    Raises:
+        DeviceError: instead of ``BUS_ERRORS``.
+    """
+    try:
+        yield
+    except BUS_ERRORS as error:
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DeviceError(
+            f"{doing} failed: {said}",
+            field="--robot.port",
+            value=port,
+            remedy="`armada doctor` shows which servo answers and which doesn't",
+        ) from error
+
+
+def torque_off(bus: Any) -> None:
+    """Let every servo that still hears it go limp; never raises.
+
+    Nobody answers a sync write, so it reaches the living past the dead, and past an exchange that
+    was interrupted in the middle.
+    """
+    for _ in range(3):
+        # The SDK leaves this set when it is interrupted, and then says "Port is in use!" for ever.
+        bus.port_handler.is_using = False
+        with contextlib.suppress(*BUS_ERRORS):
+            bus.sync_write("Torque_Enable", 0)
+
+
+def close(bus: Any) -> None:
+    """Close the port, whatever state the bus is in; torque stays as it is. Never raises."""
+    with contextlib.suppress(*BUS_ERRORS):
+        bus.port_handler.closePort()
+    bus.port_handler.is_open = False
+    bus.port_handler.is_using = False

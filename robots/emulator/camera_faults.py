@@ -31,7 +31,6 @@ class CameraFaults:
         self._path = folder / NAME
         self._view = view
         self._looked = -1.0
-        self._modified = -1
         self._fault = "ok"
 
     def now(self) -> str:
@@ -39,11 +38,8 @@ class CameraFaults:
         if time.monotonic() - self._looked >= _LOOK_EVERY_S:
             self._looked = time.monotonic()
             try:
-                modified = self._path.stat().st_mtime_ns
-                if modified != self._modified:
-                    faults = json.loads(self._path.read_text())
-                    self._modified = modified
-                    self._fault = faults.get(self._view, faults.get("*", "ok"))
+                faults = json.loads(self._path.read_text())
+                self._fault = faults.get(self._view, faults.get("*", "ok"))
             except FileNotFoundError:
                 self._fault = "ok"
         return self._fault

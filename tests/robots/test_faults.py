@@ -1,4 +1,4 @@
-"""The fault script of the emulated arm: what each fault looks like to LeRobot's unmodified driver."""
+"""The fault script of the emulated arm: what each fault looks like to LeRobot's own driver."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_a_bad_script_is_refused_before_the_arm_starts(tmp_path: Path, text: str
 
 
 def test_every_fault_is_documented() -> None:
-    assert len(COMMANDS) == len(set(COMMANDS)) == 20
+    assert len(COMMANDS) == len(set(COMMANDS)) == 19
 
 
 def test_troubles_are_repeatable_by_their_seed() -> None:

@@ -155,21 +155,20 @@ def test_a_camera_fails_as_lerobots_do(
     robot: SO101Sim, fault: str, error: type[Exception] | None
 ) -> None:
     camera = robot.cameras["front"]
-    camera.read_latest()
+
+    def fails_with() -> type[Exception] | None:
+        try:
+            camera.read_latest(max_age_ms=100)
+        except (TimeoutError, RuntimeError) as failure:
+            return type(failure)
+        return None
+
+    wait_until(lambda: fails_with() is None, what="the camera is well")
     robot.command("camera", fault=fault)
     if error is None:
         wait_until(lambda: not camera.read_latest().any(), what="the picture is black")
-        return
-
-    def fails() -> bool:
-        try:
-            camera.read_latest(max_age_ms=100)
-        except error:
-            return True
-        return False
-
-    wait_until(fails, what=f"the camera fails with {error}")
-    robot.command("camera", fault="ok")
+    else:
+        wait_until(lambda: fails_with() is error, what=f"the camera fails with {error}")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""``armada calibrate``: leads a person through a calibration, compares one, writes one."""

@@ -37,7 +37,7 @@ _CUBE_KG: Final = 0.02
 PAN_AXIS_M: Final = np.array([0.0388, 0.0])
 """Where the shoulder's axis meets the table: x forward, y to the left, z up."""
 
-START_DISTANCE_M: Final = (0.16, 0.27)
+START_DISTANCE_M: Final = (0.16, 0.28)
 START_ANGLE: Final = np.radians(45.0)
 """Where a cube starts: distance from the pan axis, and angle to each side. The arm can stand
 upright on all of it."""

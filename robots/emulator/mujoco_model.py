@@ -98,13 +98,14 @@ def build(width: int = 0, height: int = 0) -> Any:
     # A fourteenth of the default's time on a processor.
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
-    spec.visual.headlight.ambient = [0.35] * 3
-    spec.visual.headlight.diffuse = [0.45] * 3
+    spec.visual.headlight.ambient = [0.3] * 3
+    spec.visual.headlight.diffuse = [0.25] * 3
     spec.visual.headlight.specular = [0.0] * 3
     world = spec.worldbody
     light = world.add_light(pos=[0.3, 0.3, 1.5], dir=[-0.1, -0.2, -1], castshadow=False)
     light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-    light.diffuse = [0.4] * 3
+    light.diffuse = [0.45] * 3
+    light.specular = [0.0] * 3
     world.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
@@ -180,5 +181,6 @@ def _camera(world: Any, name: str, *, at: list[float], to: list[float], fovy: fl
     right = np.cross([0.0, 0.0, 1.0], back)
     right /= np.linalg.norm(right)
     up = np.cross(back, right)
-    camera = world.add_camera(name=name, pos=at, fovy=fovy)
-    camera.alt.xyaxes = [*right, *up]
+    turned = np.zeros(4)
+    mujoco.mju_mat2Quat(turned, np.column_stack([right, up, back]).ravel())
+    world.add_camera(name=name, pos=at, quat=turned, fovy=fovy)

@@ -16,6 +16,9 @@ _TOOL: NDArray[np.float64] = np.array([-0.0081 + model.CUBE_HALF_M + _CLEARANCE_
 
 _ITERATIONS = 60
 _DAMPING = 1e-3
+_CONVERGED = 1e-4
+"""rad: steps below this change nothing that the servos can do."""
+
 _STEP = 0.25
 """rad: the largest change of a joint per iteration."""
 
@@ -56,8 +59,10 @@ class Kinematics:
         up = np.array([0.0, 0.0, 1.0])
         wanted = np.column_stack([across, np.cross(up, across), up])
         jacobian = np.zeros((6, self._model.nv))
+        weight = _UPRIGHT_M[0]
         for iteration in range(_ITERATIONS):
-            weight = _UPRIGHT_M[0] if iteration < _ITERATIONS / 2 else _UPRIGHT_M[1]
+            if iteration == _ITERATIONS // 2:
+                weight = _UPRIGHT_M[1]
             self._forward(q)
             point = self._point()
             is_ = self._data.xmat[self._gripper].reshape(3, 3)
@@ -72,6 +77,11 @@ class Kinematics:
                 j[:, stuck] = 0.0
                 step = _least_squares(j, error)
             q = np.clip(q + np.clip(step, -_STEP, _STEP), self._low, self._high)
+            if np.max(np.abs(step)) < _CONVERGED:
+                # Then with less regard for the angles; then it is done.
+                if weight == _UPRIGHT_M[1]:
+                    break
+                weight = _UPRIGHT_M[1]
         self._forward(q)
         return q, float(np.linalg.norm(position - self._point()))
 

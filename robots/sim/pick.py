@@ -198,7 +198,7 @@ class ScriptedPick(Teleoperator):  # type: ignore[misc]
         assert self._kinematics is not None
         pan = math.atan2(place[1], place[0])
         guess = np.concatenate([[-pan], _RAISED[1:]])
-        return self._kinematics.solve(place + [0.0, 0.0, above], turn, guess)[0]
+        return self._kinematics.solve(place + np.array([0, 0, above]), turn, guess)[0]
 
     def _go(self, body: NDArray[np.float64], jaw: float, least_s: float = 0.25) -> None:
         target = np.concatenate([body, [jaw]])

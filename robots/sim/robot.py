@@ -20,6 +20,7 @@ from robots.emulator.client import EmulatedArm
 from robots.emulator.world import folder
 from robots.errors import DeviceError
 from robots.sim.config import SO101SceneConfig, SO101SimConfig
+from robots.sim.physics_config import SO101RenderedConfig
 
 
 class SO101Sim(SO101Follower):  # type: ignore[misc]
@@ -37,7 +38,9 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
         self.sim = config
         self.folder = folder(robot_id)
         self._emulator: subprocess.Popen[str] | None = None
-        cameras = config.cameras or {"front": SO101SceneConfig()}
+        cameras = config.cameras or {
+            "front": SO101RenderedConfig() if config.plant == "mujoco" else SO101SceneConfig()
+        }
         super().__init__(
             SO101FollowerConfig(
                 id=robot_id,
@@ -139,8 +142,8 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
 
 
 def _aimed(camera: Any, robot_id: str) -> Any:
-    """The scene camera of an arm looks at that arm unless told otherwise."""
-    if isinstance(camera, SO101SceneConfig) and not camera.robot_id:
+    """The camera of an emulated arm looks at that arm unless told otherwise."""
+    if isinstance(camera, SO101SceneConfig | SO101RenderedConfig) and not camera.robot_id:
         return dataclasses.replace(camera, robot_id=robot_id)
     return camera
 

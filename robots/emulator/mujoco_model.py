@@ -22,7 +22,8 @@ REMEDY: Final = 'Install them: pip install "armada[physics]"'
 # Only the renderer draws, and says so beforehand: nobody else needs a machine with EGL.
 os.environ.setdefault("MUJOCO_GL", "disable")
 try:
-    import mujoco
+    # Said twice: the others take it from here, and so get this error.
+    import mujoco as mujoco
 except ImportError as error:  # pragma: no cover - the tests have it
     raise DeviceError("the MuJoCo packages are not installed", remedy=REMEDY) from error
 

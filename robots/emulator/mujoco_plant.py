@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.emulator import mujoco_model as model
+from robots.emulator.mujoco_model import mujoco
 from robots.emulator.plant import TOP_SPEED_TICKS_S
 from robots.emulator.scene_file import Scene, SceneFile
 

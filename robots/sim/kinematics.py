@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.emulator import mujoco_model as model
+from robots.emulator.mujoco_model import mujoco
 
 _CLEARANCE_M = 0.005
 _TOOL: NDArray[np.float64] = np.array([-0.0081 + model.CUBE_HALF_M + _CLEARANCE_M, 0.0, -0.095])

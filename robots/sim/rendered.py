@@ -45,6 +45,9 @@ class SO101Rendered(Camera):  # type: ignore[misc]
 
     def __init__(self, config: SO101RenderedConfig) -> None:
         super().__init__(config)
+        assert config.width is not None
+        assert config.height is not None
+        self._size = (config.height, config.width)
         self._config = config
         self._folder = folder(config.robot_id or "default")
         self._faults = CameraFaults(self._folder, config.view)
@@ -88,7 +91,7 @@ class SO101Rendered(Camera):  # type: ignore[misc]
         SceneFile(self._folder).close()
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="camera-") as own:
             path = Path(own) / "frames"
-            frames = FrameFile(path, self._config.height, self._config.width, create=True)
+            frames = FrameFile(path, *self._size, create=True)
             # Both have it open when the first picture is there: its name can go.
             self._renderer = self._start(path)
         self._frames = frames

@@ -193,6 +193,12 @@ class DoctorConfig:
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     federation: FederationConfig = field(default_factory=FederationConfig)
     rename_map: dict[str, str] = field(default_factory=dict)
+    # A recording whose joints are looked at: a folder, or a hub id that is on this machine. The
+    # agent's own data set is looked at as well.
+    dataset: str = ""
+    # Name of this robot in its fleet; empty: --robot.id.
+    name: str = ""
+    fleet: str = "default"
     # Where models, episodes and logs are kept; empty: the user's state folder.
     state_dir: str = ""
     # Print JSON instead of a table.

@@ -22,11 +22,11 @@ class SO101SimConfig(RobotConfig):  # type: ignore[misc]
     # Let go of the arm at the end, as a real one.
     disable_torque_on_disconnect: bool = True
     max_relative_target: float | None = None
-    # Empty: one camera `front` that sees the scene (96×96 at 30 fps).
+    # Empty: one camera `front` that sees the scene: so101_scene, or so101_rendered with mujoco.
     cameras: dict[str, CameraConfig] = field(default_factory=dict)
     use_degrees: bool = True
     num_read_retries: int = 2
-    # Seed of the goals.
+    # Seed of the goals, and of where the cube starts.
     seed: int = 0
     # Seconds until the scene shows the next goal.
     goal_period_s: float = 4.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,23 +12,12 @@ import pytest
 
 from agent.cli import main
 from agent.control.build import make_robot
-from agent.doctor import arm, host
+from agent.doctor import host
 from agent.doctor.check import Finding, Verdict, run_checks
 from robots.errors import DeviceError
 from robots.sim import SO101Sim, SO101SimConfig
-from tests.helpers import free_port, wait_until
-
-
-@pytest.fixture
-def powered() -> Iterator[SO101Sim]:
-    robot, _ = make_robot(SO101SimConfig(id=f"doc{os.getpid()}"))
-    assert isinstance(robot, SO101Sim)
-    with robot.powered():
-        yield robot
-
-
-def verdicts(findings: list[Finding]) -> dict[str, str]:
-    return {f.part: f.verdict.value for f in findings}
+from tests.datasets import make_dataset
+from tests.helpers import free_port
 
 
 def test_a_sound_arm(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -40,7 +30,42 @@ def test_a_sound_arm(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         assert "V" in said[f"servo {joint}"]["detail"]
     assert said["calibration"]["verdict"] == "ok"
     assert "frames/s" in said["camera front"]["detail"]
+    assert "h of recording (about, with 1 camera)" in said["disk"]["detail"]
     assert said["lerobot"]["detail"] == "0.6.1"
+
+
+def test_an_emulated_arm_that_runs_elsewhere(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    robot, _ = make_robot(SO101SimConfig(id=f"busy{os.getpid()}"))
+    assert isinstance(robot, SO101Sim)
+    words = ["--robot.type=so101_sim", f"--robot.id={robot.id}", f"--state_dir={tmp_path}"]
+    with robot.powered():
+        assert main(["doctor", *words, "--json"]) == 1
+    said = {f["part"]: f for f in json.loads(capsys.readouterr().out)}
+    assert said["servos"]["verdict"] == said["cameras"]["verdict"] == "skip"
+
+
+def test_cameras_and_host_are_looked_at_without_the_port(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    robot = ["--robot.type=so101_follower", f"--robot.port={tmp_path}/no", "--robot.id=x"]
+    robot.append(f"--robot.calibration_dir={tmp_path}")
+    assert main(["doctor", *robot, "--json", f"--state_dir={tmp_path}"]) == 1
+    said = {f["part"]: f for f in json.loads(capsys.readouterr().out)}
+    assert said["port"]["verdict"] == "fail"
+    assert said["servos"]["detail"] == "not looked at: see the lines before"
+    assert "none of its own" in said["cameras"]["detail"]
+
+
+def test_a_robot_that_cannot_be_built_is_a_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    robot = ["--robot.type=replay", f"--robot.dataset={tmp_path / 'no'}"]
+    assert main(["doctor", *robot, "--json", f"--state_dir={tmp_path}"]) == 1
+    said = {f["part"]: f for f in json.loads(capsys.readouterr().out)}
+    assert said["robot"]["verdict"] == "fail"
+    assert said["disk"]["verdict"] in ("ok", "warn")
 
 
 def test_a_table_and_a_status_for_what_fails(
@@ -66,62 +91,60 @@ def test_a_policy_that_does_not_fit_is_a_line(
     assert said["policy"]["remedy"]
 
 
-def test_a_dead_servo_is_named(powered: SO101Sim) -> None:
-    powered.command(do="dead", id=3, dead=True)
-
-    def dead() -> bool:
-        return verdicts(list(arm.servos(powered)))["servo elbow_flex"] == "fail"
-
-    wait_until(dead)
-    found = verdicts(list(arm.servos(powered)))
-    assert found["servo gripper"] == "ok"
-    assert "calibration" not in found, "not to be told with a servo missing"
-
-
-def test_a_calibration_that_differs_is_told(powered: SO101Sim) -> None:
-    powered.calibration["gripper"].range_max += 5
-    assert verdicts(list(arm.servos(powered)))["calibration"] == "fail"
-    powered.calibration.clear()
-    assert verdicts(list(arm.servos(powered)))["calibration"] == "fail"
-
-
-def test_looking_gives_no_servo_torque(powered: SO101Sim) -> None:
-    list(arm.servos(powered))
-    powered.bus.connect(handshake=False)
-    assert not any(powered.bus.sync_read("Torque_Enable", normalize=False).values())
-    powered.bus.disconnect(disable_torque=False)
-
-
-def test_a_port_that_is_absent_or_forbidden(tmp_path: Path) -> None:
-    from lerobot.robots.so_follower import SO101FollowerConfig
-
-    (found,) = arm.port(SO101FollowerConfig(port=str(tmp_path / "no")))
-    assert found.verdict is Verdict.FAIL
-    assert "lerobot-find-port" in found.remedy
-
-
-def test_a_camera_that_does_not_open_is_a_line() -> None:
-    robot, layout = make_robot(SO101SimConfig(id="nobody"))
-    with pytest.raises(DeviceError):
-        list(arm.cameras(robot, layout))
-
-
 def test_disk_and_clock_are_looked_at(tmp_path: Path) -> None:
     (disk,) = host.disk(tmp_path / "not" / "yet" / "there")
     assert "GiB free" in disk.detail
+    assert "recording" not in disk.detail, "nothing to reckon with"
+    (full,) = host.disk(tmp_path, rate=1e9, source="a guess")
+    assert full.verdict is Verdict.WARN
+    assert "h of recording (a guess)" in full.detail
     (clock,) = host.clock()
     assert clock.part == "clock"
 
 
+def test_the_rate_of_recording(tmp_path: Path) -> None:
+    two = host.estimated_rate([(480, 640, 30.0)] * 2)
+    assert 1e9 < two * 3600 < 2e9, "an hour of two cameras"
+    assert host.recorded_rate(tmp_path) is None
+    long = make_dataset(tmp_path / "long", episodes=1, frames=130, fps=2)
+    rate = host.recorded_rate(long)
+    assert rate is not None
+    assert rate > 0
+    assert host.recorded_rate(make_dataset(tmp_path / "short")) is None
+
+
 def test_one_failing_check_does_not_keep_the_others_from_running() -> None:
-    def broken() -> Iterator[Finding]:
+    def refused() -> Iterator[Finding]:
         raise DeviceError("is broken", field="--x", value=1, remedy="Mend it")
         yield
+
+    def broken() -> Iterator[Finding]:
+        yield Finding("b", Verdict.OK, "so far")
+        raise KeyError("x")
+
+    def fine() -> Iterator[Finding]:
+        yield Finding("c", Verdict.OK, "fine")
+
+    first, second, third, fourth = run_checks({"a": refused, "b": broken, "c": fine})
+    assert (first.verdict, first.remedy) == (Verdict.FAIL, "Mend it")
+    assert first.detail == "--x=1: is broken"
+    assert second.verdict is Verdict.OK
+    assert third.verdict is Verdict.FAIL
+    assert "KeyError" in third.detail
+    assert fourth.verdict is Verdict.OK
+
+
+def test_a_check_that_hangs_is_left() -> None:
+    release = threading.Event()
+
+    def hangs() -> Iterator[Finding]:
+        yield Finding("a", Verdict.OK, "so far")
+        release.wait()
 
     def fine() -> Iterator[Finding]:
         yield Finding("b", Verdict.OK, "fine")
 
-    first, second = run_checks({"a": broken, "b": fine})
-    assert (first.verdict, first.remedy) == (Verdict.FAIL, "Mend it")
-    assert first.detail == "--x=1: is broken"
-    assert second.verdict is Verdict.OK
+    said = run_checks({"a": hangs, "b": fine}, longest_s=0.2)
+    release.set()
+    assert [f.verdict for f in said] == [Verdict.OK, Verdict.FAIL, Verdict.OK]
+    assert "took longer" in said[1].detail

@@ -21,17 +21,17 @@ def main(argv: list[str]) -> int:
     """Status 1 when file and servos differ (``--check``) or the person declined."""
     from rich.console import Console
 
-    from agent.commands.parsing import parse
     from robots.registry import register_all
 
     register_all()
     from agent.calibrate.answers import Answers
     from agent.calibrate.config import CalibrateConfig
     from agent.calibrate.session import ports_locked, terminated_as_interrupted
+    from agent.commands.part import parse_part
     from agent.control.build import make_robot
     from robots.sim import SO101Sim
 
-    config = parse(CalibrateConfig, argv, prog="armada calibrate")
+    config = parse_part(CalibrateConfig, argv, prog="armada calibrate")
     robot, _ = make_robot(config.robot)
     arms = _arms(robot, config)
     powered = robot.powered() if isinstance(robot, SO101Sim) else nullcontext()

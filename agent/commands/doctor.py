@@ -17,15 +17,15 @@ _STYLE = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "dim"}
 
 def main(argv: list[str]) -> int:
     """Print the table; status 1 when anything failed."""
-    from agent.commands.parsing import parse
     from robots.registry import register_all
 
     register_all()
+    from agent.commands.part import parse_part
     from agent.config import DoctorConfig
     from agent.doctor.check import Verdict, run_checks
     from agent.doctor.plan import plan
 
-    config = parse(DoctorConfig, argv, prog="armada doctor")
+    config = parse_part(DoctorConfig, argv, prog="armada doctor")
     with ExitStack() as stack:
         findings = run_checks(plan(config, stack))
     if config.json:

@@ -16,6 +16,7 @@ from agent.link.broker import BrokerConfig
 from agent.link.operator import Login, fleet_status
 from agent.proto import fleet_pb2 as pb
 from agent.proto.fleet_pb2_grpc import FleetStub
+from robots.errors import LinkError
 
 _CONNECT_S = 5.0
 _AHEAD_S, _BEHIND_S = 4.0, 300.0
@@ -34,7 +35,14 @@ def broker(config: BrokerConfig, fleet: str) -> Iterator[Finding]:
         LinkError: it can't be reached, or refuses the login.
     """
     login = Login(username=config.username, password=config.password, tls_ca=config.tls_ca)
-    known = fleet_status(config.host, config.port, fleet, wait_s=1.0, login=login)
+    try:
+        known = fleet_status(config.host, config.port, fleet, wait_s=1.0, login=login)
+    except LinkError as error:
+        if "authori" not in error.message:
+            raise
+        remedy = "Check --broker.username and the password in the variable --broker.password_env"
+        yield Finding("broker", Verdict.FAIL, error.message, remedy)
+        return
     online = sum(status.state != "offline" for status in known)
     how = f"as {config.username}" if config.username else "without a login"
     detail = (

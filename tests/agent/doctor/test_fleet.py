@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,12 @@ import grpc
 import pytest
 
 from agent.doctor import fleet
-from agent.doctor.check import Finding, Verdict
+from agent.doctor.check import Finding, Verdict, run_checks
 from agent.link.broker import BrokerConfig
 from agent.proto import fleet_pb2 as pb
 from agent.proto.fleet_pb2_grpc import FleetServicer, add_FleetServicer_to_server
 from robots.errors import LinkError
+from server.broker import await_broker, find_mosquitto
 from tests.helpers import free_port
 from tests.mqtt import HOST, Broker
 
@@ -135,3 +137,25 @@ def test_something_else_than_a_broker(mute: str) -> None:
     host, _, port = mute.rpartition(":")
     with pytest.raises(LinkError):
         list(fleet.broker(BrokerConfig(host=host, port=int(port)), "default"))
+
+
+def test_a_broker_that_refuses_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    (tmp_path / "passwords").touch(mode=0o600)
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} {HOST}\nallow_anonymous false\nuser root\n"
+        f"password_file {tmp_path / 'passwords'}\n"
+    )
+    running = subprocess.Popen([find_mosquitto(), "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        await_broker(HOST, port)
+        monkeypatch.setenv("WRONG", "wrong")
+        login = BrokerConfig(host=HOST, port=port, username="me", password_env="WRONG")
+        (said,) = run_checks({"broker": lambda: fleet.broker(login, "default")})
+        assert said.verdict is Verdict.FAIL
+        assert "authori" in said.detail, "that it listens is not enough"
+        assert "password" in said.remedy
+    finally:
+        running.terminate()
+        running.wait()

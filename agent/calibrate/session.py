@@ -89,16 +89,25 @@ def restored_on_failure(bus: Any) -> Iterator[None]:
         yield
     except BaseException:
         with uninterrupted():
-            bus.port_handler.is_using = False
-            try:
-                bus.write_calibration(before, cache=False)
-            except registers.BUS_ERRORS as error:
-                logger.error(
-                    "the servos could not be given back their calibration (%s): "
-                    "run `armada calibrate --write` before the arm is used",
-                    " ".join(str(error).split())[:200],
-                )
+            _give_back(bus, before)
         raise
+
+
+def _give_back(bus: Any, before: Calibration) -> None:
+    """Each servo by itself: a dead one doesn't keep the others from getting theirs."""
+    bus.port_handler.is_using = False
+    failed = []
+    for motor, values in before.items():
+        try:
+            bus.write_calibration({motor: values}, cache=False)
+        except registers.BUS_ERRORS:
+            failed.append(motor)
+    if failed:
+        logger.error(
+            "%s could not be given back the calibration: run `armada calibrate --write` before "
+            "the arm is used",
+            ", ".join(failed),
+        )
 
 
 @contextlib.contextmanager

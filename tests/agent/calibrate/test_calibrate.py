@@ -219,6 +219,20 @@ def test_breaking_off_leaves_everything_as_it_was(
     assert not torque
 
 
+def test_a_servo_that_dies_on_the_way(sim: SO101Sim, tmp_path: Path) -> None:
+    run = Calibrate(sim, tmp_path)
+    to_the_ranges(run)
+    sim.command(do="dead", id=3, dead=True)
+    assert run.ended() == 2
+    assert "reading the positions failed" in run.text
+    assert "elbow_flex could not be given back the calibration" in run.text
+    assert not run.file.exists()
+    sim.command(do="dead", id=3, dead=False)
+    found, torque = servos(sim)
+    assert {m for m in found if found[m] != sim.calibration[m]} == {"elbow_flex"}
+    assert not torque
+
+
 def test_nobody_to_answer(sim: SO101Sim, tmp_path: Path) -> None:
     run = Calibrate(sim, tmp_path)
     run.hang_up()

@@ -9,6 +9,7 @@ from pathlib import Path
 from lerobot.robots.config import RobotConfig
 from lerobot.teleoperators.config import TeleoperatorConfig
 
+from agent.control.limits import GuardConfig
 from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
@@ -52,31 +53,6 @@ class InferenceConfig:
             )
         if self.threads < 0:
             raise ConfigError("can't be negative", field="--inference.threads", value=self.threads)
-
-
-@dataclass(kw_only=True)
-class GuardConfig:
-    """Limits between any source of actions and the arm. There is no switch to turn it off."""
-
-    # Largest change of a joint from one tick to the next, in % of its range. 8 % at 30 Hz is about
-    # what an unloaded STS3215 can follow.
-    max_step_percent: float = 8.0
-    # Margin kept from the ends of a joint's calibrated range, in % of the range.
-    margin_percent: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.max_step_percent <= 100.0:
-            raise ConfigError(
-                "must be above 0 and at most 100",
-                field="--guard.max_step_percent",
-                value=self.max_step_percent,
-            )
-        if not 0.0 <= self.margin_percent < 50.0:
-            raise ConfigError(
-                "must be at least 0 and below 50",
-                field="--guard.margin_percent",
-                value=self.margin_percent,
-            )
 
 
 @dataclass(kw_only=True)
@@ -179,6 +155,10 @@ class RunConfig:
         )
 
     @property
+    def stop_file(self) -> Path:
+        return Path(self.guard.stop_file) if self.guard.stop_file else self.state.stop_file
+
+    @property
     def dataset_root(self) -> Path:
         return Path(self.dataset.root) if self.dataset.root else self.state.default_dataset
 
@@ -206,7 +186,7 @@ class DoctorConfig:
 
     @property
     def state(self) -> StateDir:
-        name = (self.robot.id if self.robot else None) or "robot"
+        name = self.name or (self.robot.id if self.robot else None) or "robot"
         return StateDir(Path(self.state_dir)) if self.state_dir else StateDir.default(name)
 
 

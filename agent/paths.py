@@ -72,6 +72,16 @@ class StateDir:
         return self.runtime / "control.sock"
 
     @property
+    def stop_file(self) -> Path:
+        """``touch`` it to stop the arm."""
+        return self.runtime / "stop"
+
+    @property
+    def latched_stop(self) -> Path:
+        """Why the arm is stopped, over restarts; the supervisor keeps it."""
+        return self.root / "stopped"
+
+    @property
     def shared_memory(self) -> Path:
         """A folder in memory where there is one, so that frames never wait for a disk."""
         shm = Path("/dev/shm")

@@ -35,11 +35,14 @@ def main(argv: list[str]) -> int:
         return 2
 
     def on_term(number: int, frame: FrameType | None) -> None:
-        loop.shutdown(signal.Signals(number).name)
+        loop.soon(lambda: loop.shutdown(signal.Signals(number).name))
 
     def on_stop(number: int, frame: FrameType | None) -> None:
-        loop.stop(f"local signal {signal.Signals(number).name}")
+        loop.soon(lambda: loop.stop(f"local signal {signal.Signals(number).name}"))
 
+    latched = config.state.latched_stop
+    if latched.is_file():
+        loop.stop(latched.read_text(encoding="utf-8"))
     signal.signal(signal.SIGTERM, on_term)
     signal.signal(signal.SIGUSR1, on_stop)
     # Ctrl-C in a terminal reaches the whole group; the supervisor turns it into an order.

@@ -18,6 +18,7 @@ from agent.control.policy_role import PolicyRole
 from agent.control.recorder_role import RecorderRole
 from agent.control.sources import Hold, PolicySource, Source, TeleopSource
 from agent.control.stats import LoopStats
+from agent.control.stop_file import StopFile
 from agent.control.tally import ReplayTally
 from agent.control.ticker import Ticker
 from agent.control.timeline import Timeline
@@ -58,7 +59,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     robot, layout = make_robot(config.robot)
     state = config.state
     state.create()
-    arm = Arm(robot, layout)
+    arm = Arm(robot, layout, max_frame_age_s=config.guard.max_frame_age_s)
     stats = LoopStats(1.0 / config.fps)
     timeline = Timeline()
     teleop = None
@@ -114,17 +115,12 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     try:
         if teleop is not None:
             teleop.connect()
-        low, high = arm.limits()
-        guard = Guard(
-            layout.action_names,
-            low,
-            high,
-            max_step_percent=config.guard.max_step_percent,
-            margin_percent=config.guard.margin_percent,
-        )
+        guard = Guard(layout.action_names, arm.ranges(), 1.0 / config.fps, config.guard)
         loop = ControlLoop(
             arm=arm,
             guard=guard,
+            safety=config.guard,
+            stop_file=StopFile(config.stop_file),
             ticker=Ticker(config.fps),
             stats=stats,
             sources=sources,

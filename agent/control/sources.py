@@ -44,7 +44,8 @@ class Hold:
 
 
 class PolicySource:
-    """Takes this tick's action from the timeline and offers the observation to the policy."""
+    """Takes this tick's action from the timeline and offers the observation to the policy, unless
+    a picture in it is old, black or frozen."""
 
     name = "policy"
 
@@ -53,7 +54,8 @@ class PolicySource:
         self._role = role
 
     def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
-        self._role.offer(tick, observation.state, observation.images)
+        if not observation.blind:
+            self._role.offer(tick, observation.state, observation.images)
         planned = self._timeline.take(tick)
         return None if planned is None else planned.action
 

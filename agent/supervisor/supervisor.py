@@ -30,6 +30,9 @@ from robots.errors import DeviceError, LinkError
 POLL_S = 0.2
 START_LIMIT_S = 120.0
 SHUTDOWN_LIMIT_S = 30.0
+SILENT_S = 5.0
+"""Control reports twice a second; silent for this long it hangs (a driver that never returns)."""
+
 _REFUSED = 2
 
 
@@ -46,6 +49,9 @@ class Supervisor:
         self._console = console
         self._channel: Channel | None = None
         self._signals = 0
+        self._stops = 0
+        self._ending = False
+        self._heard_at = time.monotonic()
         self._shutdown_by: float | None = None
         self.telemetry: dict[str, Any] = {}
         self.replayed: list[dict[str, Any]] = []
@@ -101,6 +107,7 @@ class Supervisor:
         self.emit("started", f"{self._config.robot_name} runs", pid=os.getpid())
         while True:
             self._hear(workers)
+            self._watch_over(control)
             ended = control.poll()
             if ended is not None and self._control_ended(control, ended):
                 return 0
@@ -134,7 +141,15 @@ class Supervisor:
                 time.sleep(0.1)
             else:
                 break
+        self._heard_at = time.monotonic()
         self._channel.send("hello", role="supervisor", pid=os.getpid(), subscribe=True)
+
+    def _watch_over(self, control: Child) -> None:
+        silent_s = time.monotonic() - self._heard_at
+        if control.alive and not self._ending and silent_s > SILENT_S:
+            self._heard_at = time.monotonic()
+            self.emit("control_hung", f"control has been silent for {silent_s:.0f} s")
+            control.signal(signal.SIGKILL)
 
     def _last_words(self, control: Child, ended: Exit) -> str:
         lines = control.spec.log.read_text(errors="replace").strip().splitlines()
@@ -151,6 +166,7 @@ class Supervisor:
         with contextlib.suppress(InterruptedError):
             select.select([channel], [], [], POLL_S)
         for message in channel.receive():
+            self._heard_at = time.monotonic()
             self._on_message(message, workers)
         channel.flush()
 
@@ -162,11 +178,21 @@ class Supervisor:
             if event["event"] == "replayed":
                 self.replayed = event["data"]["episodes"]
                 return
+            self._keep_stop(event)
+            self._ending = self._ending or event["event"] == "shutdown"
             # What this process said itself comes back with everybody else's copy.
             if event.get("via") != "supervisor":
                 self._log.write(event)
             if event["event"] == "policy_hung" and workers is not None:
                 workers.kill(event["data"]["pid"])
+
+    def _keep_stop(self, event: dict[str, Any]) -> None:
+        """A stop outlives control, this process and the host: only the operator clears it."""
+        latched = self._config.state.latched_stop
+        if event["event"] == "stopped":
+            latched.write_text(event["cause"], encoding="utf-8")
+        elif event["event"] == "cleared":
+            latched.unlink(missing_ok=True)
 
     def _control_ended(self, control: Child, ended: Exit) -> bool:
         """Whether that was the orderly end."""
@@ -189,6 +215,9 @@ class Supervisor:
             self.emit("process_restarted", f"{child.spec.name} starts again", pid=child.pid)
 
     def _obey_signals(self, control: Child) -> None:
+        if self._stops:
+            self._stops = 0
+            control.signal(signal.SIGUSR1)
         if self._signals and self._shutdown_by is None:
             self._shutdown_by = time.monotonic() + SHUTDOWN_LIMIT_S
             control.signal(signal.SIGTERM)
@@ -204,7 +233,11 @@ class Supervisor:
         def count(number: int, frame: FrameType | None) -> None:
             self._signals += 1
 
+        def count_stop(number: int, frame: FrameType | None) -> None:
+            self._stops += 1
+
         before = {s: signal.signal(s, count) for s in (signal.SIGINT, signal.SIGTERM)}
+        before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, count_stop)
         try:
             yield
         finally:

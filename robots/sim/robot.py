@@ -67,12 +67,11 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
         Raises:
             DeviceError: an emulated arm of that id runs already, or it can't be started.
         """
-        self._end_emulator()
-        self._emulator = self._start_emulator()
+        self.switch_on()
         try:
             super().connect(calibrate=False)
         except BaseException:
-            self._end_emulator()
+            self.switch_off()
             raise
 
     def disconnect(self) -> None:
@@ -80,16 +79,26 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
         try:
             super().disconnect()
         finally:
-            self._end_emulator()
+            self.switch_off()
+
+    def switch_on(self) -> None:
+        """Servos and world are there; does nothing when they are.
+
+        Raises:
+            DeviceError: an emulated arm of that id runs already, or it can't be started.
+        """
+        if self._emulator is None or self._emulator.poll() is not None:
+            self.switch_off()
+            self._emulator = self._start_emulator()
 
     @contextlib.contextmanager
     def powered(self) -> Iterator[None]:
         """Servos and world are there, nobody is connected: what plugging in is to a real arm."""
-        self._emulator = self._start_emulator()
+        self.switch_on()
         try:
             yield
         finally:
-            self._end_emulator()
+            self.switch_off()
 
     def command(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Break or mend something: see ``robots.emulator.faults``.
@@ -129,7 +138,8 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
             f"the emulated arm can't be started: {reason}", field="--robot.id", value=self.id
         )
 
-    def _end_emulator(self) -> None:
+    def switch_off(self) -> None:
+        """The power is cut: the emulator ends."""
         process, self._emulator = self._emulator, None
         if process is None:
             return

@@ -1,0 +1,252 @@
+"""From an observation to a goal: who may drive, what is proposed, what the guard lets through.
+
+Holds what was sent last, the pose at start, and the latched stop.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.control.arm import Arm, Observation
+from agent.control.guard import Guard
+from agent.control.limits import GuardConfig
+from agent.control.parking import Parking
+from agent.control.peers import Emit
+from agent.control.sources import Source
+from agent.control.stats import LoopStats
+from agent.control.watch import Mode, Watch
+
+TRIP_EVENT_EVERY_S = 10.0
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What came of a tick.
+
+    Args:
+        proposal: (A,) what the source (or the way to the pose at start) wanted, if anything.
+        action: (A,) the goal that holds now; ``None`` while the arm rests without torque.
+    """
+
+    proposal: Vector | None
+    action: Vector | None
+
+
+class Driver:
+    """Drives the arm.
+
+    Args:
+        arm: Connected.
+        guard: Its limits.
+        safety: When it parks, and how often it may yield.
+        source: Drives first.
+        stats: Where ticks are counted.
+        period_s: Of the control loop.
+        park: Whether it may go to the pose at start by itself.
+        follow: Compare goals with where the joints are; not for a recording that is played.
+        emit: Where events go.
+        interrupt: Called when driving ends for a reason that spoils an episode.
+    """
+
+    def __init__(
+        self,
+        *,
+        arm: Arm,
+        guard: Guard,
+        safety: GuardConfig,
+        source: Source,
+        stats: LoopStats,
+        period_s: float,
+        park: bool,
+        follow: bool,
+        emit: Emit,
+        interrupt: Callable[[], None],
+    ) -> None:
+        self.arm = arm
+        self.guard = guard
+        self.source = source
+        self.park = park
+        self.engaged = False
+        self.stopped: str | None = None
+        self.watch = Watch(safety.max_yields)
+        self._stats = stats
+        self._follow = follow
+        self._emit = emit
+        self._interrupt = interrupt
+        self._parking = Parking(safety.park_s, period_s)
+        self._park_after_s = safety.park_after_s
+        self._leaving = False
+        self._last: Vector | None = None
+        self._initial: Vector | None = None
+        self._acted_at: float | None = None
+        self._idle_since: float | None = None
+        self._told: dict[str, float] = {}
+
+    def step(self, tick: int, observation: Observation) -> Step:
+        """One tick: decide, propose, guard, act."""
+        now = time.monotonic()
+        present = self._pose(observation)
+        if self._last is None:
+            self._last = present
+        if self._initial is None:
+            self._initial = present
+        mode = self._decide(now)
+        if mode is Mode.REST:
+            if not self.arm.resting:
+                self.arm.rest()
+            self._last = None
+            return Step(None, None)
+        proposal = self._propose(mode, tick, observation, present, now)
+        wanted = self._instead(mode, now) if proposal is None else proposal
+        elapsed = None if self._acted_at is None else now - self._acted_at
+        verdict = (
+            self.guard.check(wanted, self._last, present, elapsed)
+            if self._follow
+            else self.guard.check(wanted, self._last)
+        )
+        self._note_trips(verdict.trips)
+        if verdict.action is not None and self.arm.act(verdict.action):
+            self._last, self._acted_at = verdict.action, now
+        return Step(proposal, self._last)
+
+    # Orders --------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """Hold, and refuse to move until ``clear``."""
+        if self.stopped is None:
+            self.stopped = reason
+            self.source.reset()
+            self._interrupt()
+            self._emit("stopped", reason)
+
+    def clear(self) -> None:
+        """Release a stop; driving goes on from where the arm is."""
+        if self.stopped is not None:
+            self._emit("cleared", "the stop was cleared by the operator", stop=self.stopped)
+            self.stopped = None
+            self.start_over()
+
+    def drive_by(self, source: Source) -> None:
+        """Let another source drive."""
+        self.source.reset()
+        self.source = source
+        self.source.reset()
+        self.engaged = False
+        self._idle_since = None
+
+    def start_over(self) -> None:
+        """Drive on from where the arm is, with nothing planned before."""
+        self._last = self._acted_at = self._idle_since = None
+        self.engaged = False
+        self._parking.end()
+        self.source.reset()
+
+    def leave(self) -> None:
+        """Begin the way to the pose at start, for the last time."""
+        self._leaving = True
+        self._parking.end()
+        self._parking.begin(time.monotonic())
+
+    def at_rest(self) -> bool:
+        """Whether the way to the pose at start is over, or can't be gone."""
+        if not self.park or self.stopped is not None or self.arm.resting or self.arm.state != "ok":
+            return True
+        if self._initial is None:
+            return True
+        return self._parking.done(self._last, self._initial, time.monotonic())
+
+    # ---------------------------------------------------------------------------------------
+
+    def _decide(self, now: float) -> Mode:
+        before = self.watch.mode
+        mode = self.watch.decide(
+            now,
+            stop=self.stopped,
+            demand=self.arm.demand(),
+            resting=self.arm.resting,
+            parked=self._parking.done(self._last, self._initial, now),
+        )
+        if mode is Mode.DRIVE and self.arm.resting:
+            self.arm.wake()
+            before = Mode.REST
+        if mode is before:
+            return mode
+        if mode is Mode.DRIVE:
+            self.start_over()
+        elif before is Mode.DRIVE:
+            self.source.reset()
+            self._interrupt()
+        if mode is Mode.PARK:
+            self._parking.begin(now)
+        if self.stopped is None:
+            self._emit("mode", self.watch.cause or "the arm may be driven again", mode=mode.value)
+        if (reason := self.watch.wants_stop(now)) is not None:
+            self.stop(reason)
+        return mode
+
+    def _propose(
+        self, mode: Mode, tick: int, observation: Observation, present: Vector, now: float
+    ) -> Vector | None:
+        if mode is Mode.YIELD:
+            return present
+        if mode is Mode.PARK or self._leaving:
+            return self._way_back(now) if self.stopped is None else None
+        if mode is Mode.HOLD:
+            return None
+        proposal = self.source.propose(tick, observation)
+        if proposal is not None:
+            self._stats.driven += 1
+            self.engaged = True
+            self._idle_since = None
+            self._parking.end()
+        return proposal
+
+    def _instead(self, mode: Mode, now: float) -> Vector:
+        """When nothing is proposed: the last goal again, or after long the way to the pose at
+        start."""
+        assert self._last is not None
+        if mode is not Mode.DRIVE or self._leaving:
+            return self._last
+        self._stats.starved += self.engaged
+        if self._idle_since is None:
+            self._idle_since = now
+        idle_s = now - self._idle_since
+        if not self._park_after_s or idle_s < self._park_after_s or self.source.name == "hold":
+            return self._last
+        if not self._parking.active:
+            self._parking.begin(now)
+            if self.park:
+                self._emit("parked", f"nothing to do for {self._park_after_s:g} s")
+        way = self._way_back(now)
+        return self._last if way is None else way
+
+    def _way_back(self, now: float) -> Vector | None:
+        if not self.park or self._initial is None or self._last is None:
+            return None
+        return self._parking.action(self._last, self._initial, now)
+
+    def _pose(self, observation: Observation) -> Vector:
+        """The present pose as an action: where the arm is when nobody has driven it yet."""
+        layout = self.arm.layout
+        where = {name: i for i, name in enumerate(layout.state_names)}
+        if all(name in where for name in layout.action_names):
+            return observation.state[[where[name] for name in layout.action_names]].copy()
+        # Data sets with unnamed joints: state and action are the same joints in the same order.
+        return observation.state[: len(layout.action_names)].copy()
+
+    def _note_trips(self, trips: dict[str, tuple[str, ...]]) -> None:
+        now = time.monotonic()
+        for rule, joints in trips.items():
+            self._stats.trips[rule] += 1
+            # One event and a count, not thirty a second: a policy may lean on a limit for minutes.
+            if now - self._told.get(rule, -math.inf) >= TRIP_EVENT_EVERY_S:
+                self._told[rule] = now
+                self._emit("guard", rule, joints=list(joints), ticks=self._stats.trips[rule])

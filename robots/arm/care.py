@@ -1,0 +1,173 @@
+"""Servos that complain: their registers are read in the background, and what they say becomes a
+demand on whoever drives.
+
+===============  ========  ====================================================================
+complaint        demand    torque
+===============  ========  ====================================================================
+overload         yield     stays on; the goal comes back to where the joint is, so nothing presses
+hot              rest      off, once the arm is in its resting pose; on again below ``COOL_C``
+cut_out          hold      the servo took its own away; the others hold
+voltage          hold      stays on: a lower load lets the supply recover
+sensor           hold      stays on; nobody knows where that joint is
+limp             yield     on again, where the joint is: it lost its power and has it back
+===============  ========  ====================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from robots.arm.deadline import deadline
+from robots.arm.health import ORDER, Finding
+from robots.arm.limb import BUS_ERRORS, brief
+from robots.arm.part import EXCHANGE_LIMIT_S, Part, Told
+
+logger = logging.getLogger(__name__)
+
+POLL_EVERY_S = 0.07
+"""Status four times in 0.6 s, each other register once."""
+
+YIELD_S = 1.0
+
+_KINDS = {
+    "sensor": "hold",
+    "cut_out": "hold",
+    "hot": "rest",
+    "voltage": "hold",
+    "overload": "yield",
+    "limp": "yield",
+}
+_OF_REST = ("limp", "hot", "cut_out")
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What the servos ask of whoever drives.
+
+    Args:
+        kind: ``hold``: keep the goals as they are. ``yield``: let the goals be where the joints
+            are, so that nothing presses. ``rest``: go to the resting pose, then let go.
+        cause: In words.
+        joints: Whose.
+    """
+
+    kind: str
+    cause: str
+    joints: tuple[str, ...] = ()
+
+
+class Care:
+    """Looks after the servos of one or two arms.
+
+    Args:
+        parts: The arms.
+        told: Where events go.
+        counts: Where failed polls are counted.
+    """
+
+    def __init__(self, parts: list[Part], told: Told, counts: Counter[str]) -> None:
+        self.resting = False
+        self._parts = parts
+        self._told = told
+        self._counts = counts
+        self._poll_at = self._yield_until = 0.0
+        self._yielding: Demand | None = None
+
+    def poll(self) -> None:
+        """Read one register of all servos, if it is time."""
+        now = time.monotonic()
+        if now < self._poll_at:
+            return
+        self._poll_at = now + POLL_EVERY_S
+        for part in self._parts:
+            register = ORDER[part.poll % len(ORDER)]
+            part.poll += 1
+            try:
+                with deadline(EXCHANGE_LIMIT_S):
+                    part.health.note(register, part.limb.read(register))
+            except BUS_ERRORS as error:
+                self._counts["failed_polls"] += 1
+                logger.debug("reading %s failed: %s", register, brief(error))
+                continue
+            self._heed(part)
+        self._report()
+
+    def demand(self) -> Demand | None:
+        """What the servos ask for now; the gravest of all."""
+        if time.monotonic() < self._yield_until:
+            return self._yielding
+        demands = [
+            Demand(_KINDS[f.kind], f"{f.kind}: {f.detail}", part.named(f.joints))
+            for part in self._parts
+            for f in self._grave(part)
+        ]
+        if demands:
+            return demands[0]
+        if self.resting and not all(part.health.cool for part in self._parts):
+            return Demand("rest", "hot: cooling down")
+        return None
+
+    def rest(self) -> None:
+        """Torque off, everywhere."""
+        self.resting = True
+        for part in self._parts:
+            part.attempt(lambda limb: limb.let_go(), "letting go")
+
+    def wake(self) -> None:
+        """Torque on, at the pose where the arm is; ``resting`` stays set when that failed."""
+        done = [
+            part.attempt(lambda limb: limb.hold_again(limb.joints), "taking hold again")
+            for part in self._parts
+        ]
+        for part in self._parts:
+            part.health.expect_torque()
+        self.resting = not all(done)
+
+    def readings(self) -> dict[str, dict[str, int]]:
+        """The newest raw value of each register, by joint."""
+        found: dict[str, dict[str, int]] = {}
+        for part in self._parts:
+            for register, values in part.health.to_json().items():
+                found.setdefault(register, {}).update(
+                    {part.limb.prefix + joint: value for joint, value in values.items()}
+                )
+        return found
+
+    # ---------------------------------------------------------------------------------------
+
+    def _grave(self, part: Part) -> list[Finding]:
+        found = part.health.findings()
+        return [f for f in found if not (self.resting and f.kind in _OF_REST)]
+
+    def _heed(self, part: Part) -> None:
+        for finding in self._grave(part):
+            if finding.kind == "limp":
+                self._hold_again(part, finding.joints)
+            if _KINDS[finding.kind] == "yield":
+                self._yield_until = time.monotonic() + YIELD_S
+                cause = f"{finding.kind}: {finding.detail}"
+                self._yielding = Demand("yield", cause, part.named(finding.joints))
+
+    def _hold_again(self, part: Part, joints: tuple[str, ...]) -> None:
+        part.attempt(lambda limb: limb.hold_again(joints), f"holding {', '.join(joints)} again")
+        part.health.expect_torque()
+
+    def _report(self) -> None:
+        now: dict[str, str] = {}
+        for part in self._parts:
+            for finding in self._grave(part):
+                now[finding.kind] = f"{', '.join(part.named(finding.joints))}: {finding.detail}"
+            if warm := part.health.warm():
+                now["warm"] = f"{', '.join(part.named(warm))} is getting hot"
+        if self.resting:
+            now.setdefault("hot", "the arm rests")
+        if self._yielding is not None and time.monotonic() < self._yield_until:
+            now.setdefault(self._yielding.cause.partition(":")[0], self._yielding.cause)
+        for kind in (*_KINDS, "warm"):
+            if kind in now:
+                self._told.begin(f"servo_{kind}", now[kind])
+            else:
+                self._told.end(f"servo_{kind}", "servo_ok", f"{kind} is over")

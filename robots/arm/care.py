@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from robots.arm.deadline import deadline
 from robots.arm.health import ORDER, Finding
-from robots.arm.limb import BUS_ERRORS, brief
+from robots.arm.limb import BUS_ERRORS, Limb, brief
 from robots.arm.part import EXCHANGE_LIMIT_S, Part, Told
 
 logger = logging.getLogger(__name__)
@@ -125,6 +125,20 @@ class Care:
         for part in self._parts:
             part.health.expect_torque()
         self.resting = not all(done)
+
+    def hold_limp(self) -> None:
+        """Servos that were silent may have lost their power: torque on where it is off."""
+        for part in self._parts:
+            if self.resting:
+                continue
+
+            def hold(limb: Limb) -> None:
+                limp = tuple(joint for joint, on in limb.read("Torque_Enable").items() if not on)
+                if limp:
+                    limb.hold_again(limp)
+
+            part.attempt(hold, "holding what lost its power")
+            part.health.forget()
 
     def readings(self) -> dict[str, dict[str, int]]:
         """The newest raw value of each register, by joint."""

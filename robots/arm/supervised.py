@@ -151,6 +151,8 @@ class SupervisedArm:
             return None
         self._failures = 0
         if self.state == "degraded":
+            # Was it its cable, or its power? Then it is limp.
+            self.care.hold_limp()
             self._set_state("ok", "all servos answer again")
         self._look_at_cameras()
         return values

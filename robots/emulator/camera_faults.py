@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-FAULTS = ("ok", "stall", "black", "unplug")
+FAULTS = ("ok", "stall", "freeze", "black", "unplug")
 NAME = "camera_faults.json"
 _LOOK_EVERY_S = 0.05
 

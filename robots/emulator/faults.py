@@ -21,9 +21,10 @@ file: a list of commands, each with ``at_s`` (seconds after the start).
 ``glitch``     a joint's position is read ``ticks`` off ``count`` times: ``id``
 ``push``       a hand moves a free joint: ``id``, ``to`` (ticks, as Present_Position)
 ``set``        any register: ``id``, ``register``, ``value``
-``camera``     ``fault`` (stall, black, unplug, ok), ``view`` (* for all), ``for_s``
+``camera``     ``fault`` (stall, freeze, black, unplug, ok), ``view`` (* for all), ``for_s``
 ``mend``       everything is well again; servos that were reset stay so
-``account``    answers with what the plant saw; ``clear`` begins anew
+``account``    answers with what the plant saw, the servos' registers (``torque``) and whether
+               they pull (``pulls``: a dead one doesn't); ``clear`` begins anew
 =============  ==============================================================================
 """
 
@@ -229,7 +230,8 @@ class Faults:
         if command.get("clear"):
             self._arm.account.clear()
         torque = {i: bool(s.get("Torque_Enable")) for i, s in self._arm.servos.items()}
-        return account | {"torque": torque}
+        pulls = {i: s.pulls for i, s in self._arm.servos.items()}
+        return account | {"torque": torque, "pulls": pulls}
 
 
 COMMANDS = tuple(line.split("``")[1] for line in (__doc__ or "").splitlines() if line[:2] == "``")

@@ -161,6 +161,8 @@ class SO101Rendered(Camera):  # type: ignore[misc]
         newest = self._frames.read()
         if newest is not None:
             self._number, self.latest_timestamp = newest.number, newest.time_s
+            if fault == "freeze" and self._frame is not None:
+                return self._frame
             self._frame = np.zeros_like(newest.image) if fault == "black" else newest.image
         return self._frame
 

@@ -33,7 +33,8 @@ class SO101Scene(Camera):  # type: ignore[misc]
     """Draws at most ``fps`` pictures a second, in the caller's thread (0.2 ms at 96×96).
 
     Fails like LeRobot's cameras when the fault script says so: stalled, the newest picture grows
-    old; unplugged, reading raises a RuntimeError and connecting a ConnectionError.
+    old; frozen, the same picture comes again with the time of now; unplugged,
+    reading raises a RuntimeError and connecting a ConnectionError.
 
     Args:
         config: See SO101SceneConfig.
@@ -80,7 +81,8 @@ class SO101Scene(Camera):  # type: ignore[misc]
             raise RuntimeError("the scene camera is unplugged")
         if fault != "stall" or self._frame is None:
             self.latest_timestamp = time.perf_counter()
-            self._frame = draw(self._world.read(), self._shape)
+            if fault != "freeze" or self._frame is None:
+                self._frame = draw(self._world.read(), self._shape)
             if fault == "black":
                 self._frame[:] = 0
         return self._frame

@@ -19,8 +19,6 @@ from lerobot.robots import RobotConfig
 from agent.supervisor.locks import ports, take_port
 from robots.arm import registers
 from robots.arm.calibration import Calibration
-from robots.arm.users import users
-from robots.errors import DeviceError
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +36,6 @@ def ports_locked(config: RobotConfig) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for flag, port in ports(config, "--robot"):
             stack.callback(os.close, take_port(flag, port))
-            for user in users(port):
-                raise DeviceError(
-                    f"the port is open in {user}",
-                    field=flag,
-                    value=port,
-                    remedy="End that one first: two on one bus garble each other's answers",
-                )
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from lerobot.robots import Robot, RobotConfig, make_robot_from_config
@@ -23,9 +24,12 @@ from agent.control.tally import ReplayTally
 from agent.control.ticker import Ticker
 from agent.control.timeline import Timeline
 from agent.ipc import FrameBuffer, FrameLayout
+from robots.arm.stable import by_stable_names
 from robots.errors import ArmadaError, ConfigError
 from robots.registry import register_all
 from robots.replay import ReplayRobot
+
+logger = logging.getLogger(__name__)
 
 RING_B = 128 * 1024 * 1024
 """Memory for frames on their way to the recorder: 2 s of two 640×480 cameras at 30 Hz."""
@@ -38,6 +42,8 @@ def make_robot(config: RobotConfig) -> tuple[Robot, FrameLayout]:
         ConfigError: LeRobot refuses the configuration.
     """
     register_all()
+    for change in by_stable_names(config):
+        logger.info("%s", change)
     try:
         robot = make_robot_from_config(config)
     except (ValueError, TypeError, ImportError) as error:

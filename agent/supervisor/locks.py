@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from robots.arm.users import users
 from robots.errors import ConfigError, DeviceError
 
 
@@ -51,7 +52,7 @@ def take_port(flag: str, port: str) -> int:
 
     Raises:
         ConfigError: no such port.
-        DeviceError: another agent uses it.
+        DeviceError: another agent or any other process uses it; says which.
     """
     if not Path(port).exists():
         raise ConfigError(
@@ -63,4 +64,13 @@ def take_port(flag: str, port: str) -> int:
     # By device, not by name: /dev/ttyACM0 and its /dev/serial/by-id link are one arm.
     digest = hashlib.sha256(str(Path(port).resolve()).encode()).hexdigest()[:16]
     lock = Path(tempfile.gettempdir()) / f"armada-{os.getuid()}" / f"port-{digest}.lock"
-    return take(lock, field=flag, value=port, message="the port is in use by another agent")
+    held = take(lock, field=flag, value=port, message="the port is in use by another agent")
+    for user in users(port):
+        os.close(held)
+        raise DeviceError(
+            f"the port is open in {user}",
+            field=flag,
+            value=port,
+            remedy="End that one first: two on one bus garble each other's answers",
+        )
+    return held

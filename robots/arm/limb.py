@@ -9,6 +9,7 @@ Everything here that touches private parts of LeRobot 0.6.1 or of the vendor's S
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import termios
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 import serial
 
+from robots.arm import registers
 from robots.errors import DeviceError
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,6 @@ BUS_ERRORS = (OSError, RuntimeError, termios.error, IndexError)
 servo's error bit is a RuntimeError; an unplugged port is a termios.error, which is none of these;
 the SDK indexes into an answer that was cut short and raises an IndexError."""
 
-_RELEASE_TRIES = 3
 _RELEASE_LIMIT_S = 1.0
 _CALIBRATION = {
     "homing_offset": "Homing_Offset",
@@ -74,6 +75,7 @@ class Limb:
         try:
             if not self.bus.is_connected:
                 self.bus.connect()
+                self._keep_others_out()
             self._check_calibration()
             held = self.read("Torque_Enable")
             if all(held.values()) and not self.unconfigured():
@@ -84,6 +86,11 @@ class Limb:
         except BaseException:
             self.close()
             raise
+
+    def _keep_others_out(self) -> None:
+        """Nobody else may open the port (but root): LeRobot's own commands take no lock."""
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self.bus.port_handler.ser.fileno(), termios.TIOCEXCL)
 
     def _check_calibration(self) -> None:
         wanted = self.follower.calibration
@@ -169,11 +176,8 @@ class Limb:
     def let_go(self) -> None:
         """Torque off on every servo that hears it, past those that don't answer or have an alarm:
         nobody answers a sync write."""
-        everybody = dict.fromkeys(self.joints, 0)
-        for _ in range(_RELEASE_TRIES):
-            self.bus.port_handler.is_using = False
-            self.write("Torque_Enable", everybody)
-            self.write("Lock", everybody)
+        registers.torque_off(self.bus)
+        self.write("Lock", dict.fromkeys(self.joints, 0))
 
     def silent(self) -> tuple[str, ...]:
         """Joints whose servo doesn't answer a ping; 50 ms each."""
@@ -211,10 +215,7 @@ class Limb:
 
     def close(self) -> None:
         """Close the port whatever state it is in; torque stays as it is."""
-        handler = self.bus.port_handler
-        with contextlib.suppress(*BUS_ERRORS, AttributeError):
-            handler.closePort()
-        handler.is_open = handler.is_using = False
+        registers.close(self.bus)
 
     def release(self, *, torque_off: bool) -> tuple[str, ...]:
         """Let go where asked to, and close the port; the joints that still hold (or don't say)."""

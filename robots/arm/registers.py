@@ -16,15 +16,13 @@ from typing import Any
 from lerobot.motors.encoding_utils import decode_sign_magnitude
 from lerobot.motors.feetech import FeetechMotorsBus
 
+from robots.arm.health import Alarm
 from robots.errors import DeviceError
 
 BUS_ERRORS = (OSError, RuntimeError, ValueError, IndexError, termios.error)
 """What LeRobot's bus and the vendor's SDK raise: ConnectionError and SerialException are OSErrors,
 an alarm is a RuntimeError, a number that doesn't fit a register is a ValueError, an answer that was
 cut short is an IndexError, an unplugged port is a termios.error."""
-
-ALARMS = {1: "voltage", 2: "sensor", 4: "temperature", 8: "current", 32: "overload"}
-"""Bits of the register Status, and of the error byte in each answer."""
 
 _SUCCESS = 0
 """The SDK's COMM_SUCCESS."""
@@ -38,7 +36,7 @@ class Reading:
 
     Args:
         value: The register's value, signed where the servo's is.
-        alarms: Bits of ``ALARMS``.
+        alarms: Bits of ``Alarm``.
     """
 
     value: int
@@ -96,7 +94,7 @@ def need(bus: Any, motor: str, register: str) -> int:
 
 def alarm_names(bits: int) -> list[str]:
     """The alarms in words."""
-    return [name for bit, name in ALARMS.items() if bits & bit]
+    return [str(alarm.name).lower() for alarm in Alarm if bits & alarm]
 
 
 @contextlib.contextmanager
@@ -133,7 +131,7 @@ def torque_off(bus: Any) -> None:
 
 def close(bus: Any) -> None:
     """Close the port, whatever state the bus is in; torque stays as it is. Never raises."""
-    with contextlib.suppress(*BUS_ERRORS):
+    with contextlib.suppress(*BUS_ERRORS, AttributeError):
         bus.port_handler.closePort()
     bus.port_handler.is_open = False
     bus.port_handler.is_using = False

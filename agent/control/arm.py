@@ -101,6 +101,10 @@ class Arm:
         """What the servos ask of whoever drives."""
         return self._arm.care.demand()
 
+    def held(self) -> set[str]:
+        """Actions whose joints were taken hold of where they are since the last call."""
+        return {f"{joint}.pos" for joint in self._arm.care.held()}
+
     @property
     def resting(self) -> bool:
         """Whether it was let go to cool down."""

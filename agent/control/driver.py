@@ -94,8 +94,13 @@ class Driver:
         """One tick: decide, propose, guard, act."""
         now = time.monotonic()
         present = self._pose(observation)
+        held = self.arm.held()
         if self._last is None:
             self._last = present
+        elif held:
+            # The way on begins where they are: the last goal would be a jump.
+            anew = np.array([name in held for name in self.arm.layout.action_names])
+            self._last = np.where(anew, present, self._last)
         if self._initial is None:
             self._initial = present
         mode = self._decide(now)

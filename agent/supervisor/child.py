@@ -102,6 +102,13 @@ class Child:
         self._not_before = time.monotonic() + wait_s
         return Exit(status, lived)
 
+    def wait(self, timeout_s: float) -> Exit | None:
+        """Wait for its end; ``None`` when it doesn't come in time."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout_s)
+        return self.poll()
+
     def restart_when_due(self) -> bool:
         """Start it again if it is down and the back-off is over; whether it was started."""
         if self._process is not None or time.monotonic() < self._not_before:

@@ -29,6 +29,11 @@ class Children:
         argv = self._module("agent.control", f"--config_path={self._state.config}")
         return self._spec("control", argv, keep=self._locks)
 
+    def let_go(self) -> ChildSpec:
+        """Takes torque away when control can't any more."""
+        argv = self._module("agent.control.let_go", f"--config_path={self._state.config}")
+        return self._spec("let-go", argv, keep=self._locks)
+
     def recorder(self) -> ChildSpec:
         argv = self._module(
             "agent.recorder",

@@ -30,6 +30,9 @@ from robots.errors import DeviceError, LinkError
 POLL_S = 0.2
 START_LIMIT_S = 120.0
 SHUTDOWN_LIMIT_S = 30.0
+LET_GO_LIMIT_S = 30.0
+"""It imports LeRobot first."""
+
 SILENT_S = 5.0
 """Control reports twice a second; silent for this long it hangs (a driver that never returns)."""
 
@@ -51,6 +54,8 @@ class Supervisor:
         self._signals = 0
         self._stops = 0
         self._ending = False
+        self._moved = False
+        self._orderly = False
         self._heard_at = time.monotonic()
         self._shutdown_by: float | None = None
         self.telemetry: dict[str, Any] = {}
@@ -79,6 +84,8 @@ class Supervisor:
                     child.end(grace_s=3.0)
                 workers.end()
                 control.end(grace_s=3.0)
+                if self._moved and not self._orderly:
+                    self._let_go(Child(children.let_go()))
                 log.close()
                 for lock in cleared.locks:
                     os.close(lock)
@@ -142,6 +149,7 @@ class Supervisor:
             else:
                 break
         self._heard_at = time.monotonic()
+        self._moved = True
         self._channel.send("hello", role="supervisor", pid=os.getpid(), subscribe=True)
 
     def _watch_over(self, control: Child) -> None:
@@ -201,10 +209,21 @@ class Supervisor:
                 self._on_message(message, None)
             self._channel.close()
             self._channel = None
+        self._orderly = ended.status == 0
         if ended.status == 0 or self._shutdown_by is not None:
             return True
         self.emit("process_ended", f"{control.spec.name} {ended}", lived_s=round(ended.lived_s, 1))
         return False
+
+    def _let_go(self, child: Child) -> None:
+        """Control is dead and won't come back: somebody must take torque away."""
+        child.start()
+        ended = child.wait(LET_GO_LIMIT_S)
+        if ended is not None and ended.status == 0:
+            self.emit("let_go", "the arm was let go without control")
+        else:
+            self.emit("not_let_go", f"the arm may still hold: see {child.spec.log}")
+            child.end(grace_s=1.0)
 
     def _look_after(self, child: Child) -> None:
         ended = child.poll()

@@ -64,7 +64,7 @@ def until(arm: Arm, condition: Callable[[], Any], what: str) -> None:
 
 
 def test_both_are_seen_driven_and_looked_after(arm: Arm, powers: tuple[Power, Power]) -> None:
-    first = arm.observe()
+    first = wait_until(arm.observe, what="a first look")
     assert first is not None
     assert first.state.shape == (12,)
     assert list(first.images) == ["front"]
@@ -75,9 +75,11 @@ def test_both_are_seen_driven_and_looked_after(arm: Arm, powers: tuple[Power, Po
         return seen is not None and bool((abs(seen.state - first.state - 3) < 0.5).all())
 
     wait_until(there, what="both arms are where they were sent")
-    until(
-        arm, lambda: len(arm.to_json()["servos"].get("Present_Load", {})) == 12, "all were polled"
-    )
+
+    def polled() -> int:
+        return len(arm.to_json()["servos"].get("Present_Load", {}))
+
+    until(arm, lambda: polled() == 12, "the servos of both were polled")
 
 
 def test_each_joint_has_its_limits(arm: Arm) -> None:

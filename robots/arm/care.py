@@ -70,6 +70,7 @@ class Care:
 
     def __init__(self, parts: list[Part], told: Told, counts: Counter[str]) -> None:
         self.resting = False
+        self._held: set[str] = set()
         self._parts = parts
         self._told = told
         self._counts = counts
@@ -135,10 +136,17 @@ class Care:
             def hold(limb: Limb) -> None:
                 limp = tuple(joint for joint, on in limb.read("Torque_Enable").items() if not on)
                 if limp:
+                    self._held.update(limb.prefix + joint for joint in limp)
                     limb.hold_again(limp)
 
             part.attempt(hold, "holding what lost its power")
             part.health.forget()
+
+    def held(self) -> set[str]:
+        """Joints that were taken hold of where they are since the last call: what they were sent
+        before no longer says where their goals are."""
+        held, self._held = self._held, set()
+        return held
 
     def readings(self) -> dict[str, dict[str, int]]:
         """The newest raw value of each register, by joint."""
@@ -166,6 +174,7 @@ class Care:
                 self._yielding = Demand("yield", cause, part.named(finding.joints))
 
     def _hold_again(self, part: Part, joints: tuple[str, ...]) -> None:
+        self._held.update(part.named(joints))
         part.attempt(lambda limb: limb.hold_again(joints), f"holding {', '.join(joints)} again")
         part.health.expect_torque()
 

@@ -30,6 +30,11 @@ servo's error bit is a RuntimeError; an unplugged port is a termios.error, which
 the SDK indexes into an answer that was cut short and raises an IndexError."""
 
 _RELEASE_LIMIT_S = 1.0
+_LOOKS = 3
+_LOOKS_LIMIT = 9
+_ALIKE_TICKS = 40
+"""Three readings within 3.5°: an arm that sinks from its own weight moves less in so short a
+time."""
 _CALIBRATION = {
     "homing_offset": "Homing_Offset",
     "range_min": "Min_Position_Limit",
@@ -80,8 +85,9 @@ class Limb:
             held = self.read("Torque_Enable")
             if all(held.values()) and not self.unconfigured():
                 return
-            if not any(held.values()):
-                self.goal_to_present()
+            if limp := tuple(joint for joint, on in held.items() if not on):
+                # `configure` switches torque on everywhere.
+                self.goal_to_present(limp)
             self.follower.configure()
         except BaseException:
             self.close()
@@ -161,8 +167,20 @@ class Limb:
     def goal_to_present(self, joints: tuple[str, ...] | None = None) -> None:
         """Have the goal of (limp) servos be where they are: torque then holds instead of jumping
         to where they were sent long ago."""
-        present = self.read("Present_Position", list(joints or self.joints))
+        present = self._where(list(joints or self.joints))
         self.write("Goal_Position", {joint: int(value) for joint, value in present.items()})
+
+    def _where(self, joints: list[str]) -> dict[str, float]:
+        """Positions that were read alike several times in a row: what is read here once becomes a
+        goal, and a sensor's glitch or another question's answer would make the arm jump."""
+        seen: list[dict[str, float]] = []
+        for _ in range(_LOOKS_LIMIT):
+            self.clear_line()
+            seen = [*seen[1 - _LOOKS :], self.read("Present_Position", joints)]
+            spread = (max(s[j] for s in seen) - min(s[j] for s in seen) for j in joints)
+            if len(seen) == _LOOKS and max(spread) <= _ALIKE_TICKS:
+                return seen[-1]
+        raise ConnectionError(f"the positions of {', '.join(joints)} don't agree with each other")
 
     def hold_again(self, joints: tuple[str, ...]) -> None:
         """Servos that lost their power get their settings back and hold where they are."""

@@ -33,11 +33,16 @@ class Motion:
         """Of its range that the quickest joint went through, between the last two readings."""
         self.forget()
 
+    @property
+    def known(self) -> bool:
+        """Whether enough readings agreed that one may be a place to start from."""
+        return self._looks >= BELIEVE_AFTER
+
     def forget(self) -> None:
         """The arm was away: anything may have happened to it."""
         self._last: dict[str, float] = {}
         self._at = 0.0
-        self._strange = 0
+        self._strange = self._looks = 0
 
     def impossible(self, values: Mapping[str, Any]) -> str:
         """The joint that can't have moved so far; empty when the reading can be true."""
@@ -55,6 +60,7 @@ class Motion:
             self._strange += 1
             if self._strange < BELIEVE_AFTER:
                 return worst
+        self._looks += 1
         self._strange, self.share = 0, share
         self._last, self._at = fresh, now
         return ""

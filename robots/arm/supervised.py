@@ -150,6 +150,9 @@ class SupervisedArm:
             logger.warning("%s can't have moved so far since the last tick", worst)
             return None
         self._failures = 0
+        if self._parts and not self._motion.known:
+            # The first reading may be a wrong one, and where it is is where driving begins.
+            return None
         if self.state == "degraded":
             # Was it its cable, or its power? Then it is limp.
             self.care.hold_limp()

@@ -48,6 +48,7 @@ class PlayedArm:
         self.blind: dict[str, str] = {}
         self.told: list[tuple[str, str, dict[str, Any]]] = []
         self.polls = 0
+        self.taken_hold_of: set[str] = set()
 
     @property
     def state(self) -> str:
@@ -65,6 +66,10 @@ class PlayedArm:
 
     def poll(self) -> None:
         self.polls += 1
+
+    def held(self) -> set[str]:
+        held, self.taken_hold_of = self.taken_hold_of, set()
+        return held
 
     def demand(self) -> Demand | None:
         return self.wants

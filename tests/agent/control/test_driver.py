@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.control.watch import Mode
@@ -56,6 +57,21 @@ def test_servos_that_press_on_something_get_their_goals_back(bench: Bench) -> No
     driven = bench.loop.stats.driven
     bench.arm.wants = None
     wait_until(lambda: bench.loop.stats.driven > driven + 3)
+
+
+def test_a_joint_that_was_limp_is_driven_on_from_where_it_is(bench: Bench) -> None:
+    bench.leader.value = 80.0
+    wait_until(lambda: bench.arm.sent and bench.arm.sent[-1][0] > 80)
+
+    def fall() -> None:
+        # Its power was away, something moved it, and it holds again.
+        bench.arm.position = np.array([-95.0, bench.arm.position[1]], np.float32)
+        bench.arm.taken_hold_of = {"a.pos"}
+        bench.arm.sent.clear()
+
+    bench.order(fall)
+    wait_until(lambda: len(bench.arm.sent) > 3)
+    assert bench.arm.sent[0][0] <= -95 + 100, "by a step, not back to its last goal at once"
 
 
 def test_an_arm_that_yields_again_and_again_is_stopped(bench: Bench) -> None:

@@ -73,6 +73,7 @@ def powered() -> Iterator[SO101Sim]:
 def rig(powered: SO101Sim) -> Iterator[Rig]:
     powered.command("mend")
     rig = Rig(powered)
+    rig.until(lambda: rig.seen, "readings that agree")
     yield rig
     powered.command("mend")
     rig.arm.release()

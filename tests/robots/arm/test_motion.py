@@ -35,6 +35,16 @@ def test_time_allows_for_motion() -> None:
     assert motion.share == pytest.approx(0.1)
 
 
+def test_one_reading_is_no_place_to_start_from() -> None:
+    motion = Motion(RANGES)
+    for _ in range(BELIEVE_AFTER):
+        assert not motion.known
+        motion.impossible({"lift.pos": 50.0})
+    assert motion.known
+    motion.forget()
+    assert not motion.known
+
+
 def test_after_it_was_away_anything_may_have_happened() -> None:
     motion = Motion(RANGES)
     motion.impossible({"lift.pos": 50.0})

@@ -79,8 +79,7 @@ def server(address: str, root_certificates: str) -> Iterator[Finding]:
 
 
 def offset(date: str | None, now_s: float) -> Finding:
-    """The line of the clock, compared with an HTTP date (whole seconds); the fleet's own service
-    says no time, a proxy before it does."""
+    """The line of the clock, compared with the date that the server says (whole seconds)."""
     try:
         theirs = parsedate_to_datetime(date or "").timestamp()
     except ValueError:

@@ -137,7 +137,9 @@ def test_every_mistake_has_its_code(stub: FleetStub, control: Control) -> None:
 
 
 def test_releases_are_listed_and_fetched_from_any_offset(tmp_path: Path, stub: FleetStub) -> None:
-    (release,) = stub.ListReleases(pb.ListReleasesRequest(), timeout=10).releases
+    listed, call = stub.ListReleases.with_call(pb.ListReleasesRequest(), timeout=10)
+    assert "GMT" in dict(call.initial_metadata())["date"], "robots compare their clocks with it"
+    (release,) = listed.releases
     assert (release.version, list(release.participants), release.samples) == (1, ["left"], 30)
 
     folder = tmp_path / "releases" / "0001"

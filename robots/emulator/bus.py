@@ -47,7 +47,7 @@ from robots.emulator.plant import Plant, make_plant
 from robots.emulator.servo import Servo
 from robots.emulator.trouble import Trouble
 from robots.emulator.world import World, WorldFile
-from robots.errors import ArmadaError
+from robots.errors import ArmadaError, ConfigError
 
 STEP_S = 0.004
 """Physics at 250 Hz: a sixteenth of the plant's time constant."""
@@ -135,6 +135,17 @@ class Emulator:
         """A hand moves a free joint."""
         index = [*self.servos].index(servo_id)
         self._plant.place(index, to + self._offsets()[index])
+
+    def lay_cube(self, seed: int) -> None:
+        """Put what lies on MuJoCo's table elsewhere.
+
+        Raises:
+            ConfigError: this plant has no table.
+        """
+        reset = getattr(self._plant, "reset", None)
+        if reset is None:
+            raise ConfigError("this plant has no cube", field="--robot.plant", value="first_order")
+        reset(seed)
 
     def mend(self) -> None:
         """Everything that was broken works again."""

@@ -22,6 +22,7 @@ file: a list of commands, each with ``at_s`` (seconds after the start).
 ``push``       a hand moves a free joint: ``id``, ``to`` (ticks, as Present_Position)
 ``set``        any register: ``id``, ``register``, ``value``
 ``camera``     ``fault`` (stall, freeze, black, unplug, ok), ``view`` (* for all), ``for_s``
+``cube``       MuJoCo's cube lies elsewhere: ``seed``
 ``mend``       everything is well again; servos that were reset stay so
 ``account``    answers with what the plant saw, the servos' registers (``torque``) and whether
                they pull (``pulls``: a dead one doesn't); ``clear`` begins anew
@@ -218,6 +219,9 @@ class Faults:
 
         put(fault)
         self._afterwards(command, now_s, lambda: put("ok"))
+
+    def _cube(self, command: Command, now_s: float) -> None:
+        self._arm.lay_cube(command["seed"])
 
     def _mend(self, command: Command, now_s: float) -> None:
         self._due.clear()

@@ -177,6 +177,7 @@ def test_a_camera_fails_as_lerobots_do(
         ({"do": "explode"}, "there is no such fault"),
         ({"do": "dead", "id": 9}, "there is no such servo"),
         ({"do": "heat", "id": 3}, "wrong or missing argument"),
+        ({"do": "cube", "seed": 1}, "this plant has no cube"),
         ({"do": "camera", "fault": "sneeze"}, "one of ok, stall"),
         ({"do": "corrupt", "how": "gently"}, "one of checksum"),
     ],
@@ -219,7 +220,7 @@ def test_a_bad_script_is_refused_before_the_arm_starts(tmp_path: Path, text: str
 
 
 def test_every_fault_is_documented() -> None:
-    assert len(COMMANDS) == len(set(COMMANDS)) == 19
+    assert len(COMMANDS) == len(set(COMMANDS)) == 20
 
 
 def test_troubles_are_repeatable_by_their_seed() -> None:

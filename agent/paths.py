@@ -77,6 +77,11 @@ class StateDir:
         return self.runtime / "stop"
 
     @property
+    def home(self) -> Path:
+        """The pose at start of this run, JSON, for a control process that is started again."""
+        return self.root / "home.json"
+
+    @property
     def latched_stop(self) -> Path:
         """Why the arm is stopped, over restarts; the supervisor keeps it."""
         return self.root / "stopped"

@@ -130,7 +130,11 @@ class Arm:
             "servos": self._arm.care.readings(),
             "exchanges": {k: v for k, v in self._arm.counts.items() if v},
             "cameras": {
-                name: {"fault": c.fault, "reconnects": c.reconnects}
+                name: {
+                    "fault": c.fault,
+                    "age_ms": round(c.age_s * 1e3, 1) if c.age_s < 1e6 else None,
+                    "reconnects": c.reconnects,
+                }
                 for name, c in self._arm.cameras.items()
             },
         }

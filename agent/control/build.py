@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lerobot.robots import Robot, RobotConfig, make_robot_from_config
 from lerobot.teleoperators import make_teleoperator_from_config
+from numpy.typing import NDArray
 
 from agent.config import RunConfig
 from agent.control.arm import Arm
@@ -136,6 +140,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
             schedule=schedule,
             task=config.task,
             duration_s=config.duration,
+            home=_home(state.home, layout),
             park=config.return_to_initial_position,
             tally=(
                 ReplayTally(layout.action_names)
@@ -165,6 +170,17 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
         peers.publish("event", fields | {"via": role})
 
     return loop, peers
+
+
+def _home(path: Path, layout: FrameLayout) -> NDArray[np.float32] | None:
+    """The pose at start, where the supervisor kept it from before a restart of this process: a pose
+    in mid-air, where control happened to die, is no place to let go."""
+    if not path.is_file():
+        return None
+    pose = json.loads(path.read_text(encoding="utf-8"))
+    if set(pose) != set(layout.action_names):
+        return None
+    return np.array([pose[name] for name in layout.action_names], np.float32)
 
 
 def _handlers(loop: ControlLoop) -> dict[str, Handler]:

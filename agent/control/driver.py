@@ -54,6 +54,8 @@ class Driver:
         follow: Compare goals with where the joints are; not for a recording that is played.
         emit: Where events go.
         interrupt: Called when driving ends for a reason that spoils an episode.
+        home: (A,) the pose at start, when it is known from before this process was restarted;
+            ``None``: where the arm is found.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Driver:
         follow: bool,
         emit: Emit,
         interrupt: Callable[[], None],
+        home: Vector | None = None,
     ) -> None:
         self.arm = arm
         self.guard = guard
@@ -85,7 +88,7 @@ class Driver:
         self._park_after_s = safety.park_after_s
         self._leaving = False
         self._last: Vector | None = None
-        self._initial: Vector | None = None
+        self._initial = home
         self._acted_at: float | None = None
         self._idle_since: float | None = None
         self._told: dict[str, float] = {}
@@ -159,6 +162,13 @@ class Driver:
         self._leaving = True
         self._parking.end()
         self._parking.begin(time.monotonic())
+
+    @property
+    def home(self) -> dict[str, float]:
+        """The pose at start, by action name; empty before the arm was seen."""
+        if self._initial is None:
+            return {}
+        return dict(zip(self.guard.names, self._initial.tolist(), strict=True))
 
     def at_rest(self) -> bool:
         """Whether the way to the pose at start is over, or can't be gone."""

@@ -67,6 +67,7 @@ class ControlLoop:
         park: Return to the pose at start before letting go.
         tally: For a recording that is replayed: it begins when the policy is ready, and what the
             policy proposes is kept beside what was recorded.
+        home: The pose at start, from before a restart.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class ControlLoop:
         duration_s: float,
         park: bool,
         tally: ReplayTally | None = None,
+        home: NDArray[np.float32] | None = None,
     ) -> None:
         self.arm = arm
         self.driver = Driver(
@@ -100,6 +102,7 @@ class ControlLoop:
             follow=tally is None,
             emit=self.emit,
             interrupt=self._interrupt_episode,
+            home=home,
         )
         self.ticker = ticker
         self.stats = stats
@@ -302,6 +305,7 @@ class ControlLoop:
             "stop_reason": self.driver.stopped,
             **self.arm.to_json(),
             "source": self.driver.source.name,
+            "home": self.driver.home,
             "task": self.task,
             "phase": self.schedule.phase.value,
             **self.stats.to_json(),

@@ -8,6 +8,7 @@ Ctrl-C and SIGTERM into an orderly shutdown.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ from rich.console import Console
 
 from agent.config import RunConfig
 from agent.ipc import Channel, Message, connect
+from agent.policy import atomic
 from agent.supervisor.child import Child, Exit
 from agent.supervisor.children import Children
 from agent.supervisor.events import EventLog
@@ -55,6 +57,7 @@ class Supervisor:
         self._stops = 0
         self._ending = False
         self._moved = False
+        self._home_kept = False
         self._orderly = False
         self._heard_at = time.monotonic()
         self._shutdown_by: float | None = None
@@ -69,6 +72,7 @@ class Supervisor:
         """
         cleared = clear_for_start(self._config)
         state = self._config.state
+        state.home.unlink(missing_ok=True)
         state.config.write_text(draccus.dump(self._config), encoding="utf-8")
         log = EventLog(state.events, self._console)
         self._log = log
@@ -181,6 +185,9 @@ class Supervisor:
     def _on_message(self, message: Message, workers: PolicyWorkers | None) -> None:
         if message.kind == "telemetry":
             self.telemetry = message.fields
+            if not self._home_kept and (home := message.fields.get("home")):
+                atomic.write_text(self._config.state.home, json.dumps(home))
+                self._home_kept = True
         elif message.kind == "event":
             event = message.fields
             if event["event"] == "replayed":
@@ -198,7 +205,7 @@ class Supervisor:
         """A stop outlives control, this process and the host: only the operator clears it."""
         latched = self._config.state.latched_stop
         if event["event"] == "stopped":
-            latched.write_text(event["cause"], encoding="utf-8")
+            atomic.write_text(latched, event["cause"])
         elif event["event"] == "cleared":
             latched.unlink(missing_ok=True)
 

@@ -158,7 +158,9 @@ class SupervisedCamera:
             now - self._changed > FROZEN_S
             and self._travel - self._changed_at_travel > FROZEN_TRAVEL
         )
-        if thin.mean() < BLACK_BELOW:
+        if now - taken > self._max_age_s:
+            self._fault = "stale"
+        elif thin.mean() < BLACK_BELOW:
             self._fault = "black"
         elif frozen:
             self._fault = "frozen"

@@ -153,6 +153,7 @@ def test_a_stop_with_everything_else_dead(rig: Rig, stop: Callable[[Rig], None])
 def test_a_stop_outlives_control(rig: Rig) -> None:
     order(rig.state, "stop", {"reason": "a hand in the way"})
     wait_until(rig.holds, what="it holds")
+    home = rig.status()["home"]
     pid = rig.child("agent.control")
     os.kill(pid, signal.SIGKILL)
     assert all(rig.power.torque()), "servos hold by themselves"
@@ -168,6 +169,7 @@ def test_a_stop_outlives_control(rig: Rig) -> None:
     assert status is not None
     assert (status["state"], status["stop_reason"]) == ("stopped", "a hand in the way")
     assert rig.holds(), "never let go, never moved"
+    assert status["home"] == home, "where it died is no place to let go"
     order(rig.state, "clear", {})
     wait_until(rig.moves, what="it is driven again")
 

@@ -2,8 +2,9 @@
 connecting without letting the arm fall, clearing the line, and letting go whatever is broken.
 
 Everything here that touches private parts of LeRobot 0.6.1 or of the vendor's SDK:
-``bus.port_handler`` (``ser``, ``is_using``, ``is_open``, ``closePort``), and standing in for
-``bus.read``, ``write`` and ``torque_disabled`` while ``configure()`` is asked what it would write.
+``bus.port_handler`` (``ser``, ``is_using``, ``is_open``, ``closePort``, ``writePort``), and
+standing in for ``bus.read``, ``write`` and ``torque_disabled`` while ``configure()`` is asked what
+it would write.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Limb:
         self.follower = follower
         self.bus = follower.bus
         self.stale_answers = 0
+        self.asked = 0
+        self._count_packets()
 
     @property
     def joints(self) -> tuple[str, ...]:
@@ -63,6 +66,17 @@ class Limb:
     @property
     def port(self) -> str:
         return str(self.bus.port)
+
+    def _count_packets(self) -> None:
+        """``asked`` counts what is sent: the SDK's retries show nowhere else."""
+        handler = self.bus.port_handler
+        write = handler.writePort
+
+        def counted(packet: Any) -> Any:
+            self.asked += 1
+            return write(packet)
+
+        handler.writePort = counted
 
     # Connecting ----------------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 Nothing here raises once the arm is connected, and nothing waits longer than the SDK's time-outs:
 
 ==========  ===================================================================================
-*retry*     an answer was lost, late, damaged or impossible: this tick has no observation
-*degraded*  some servos don't answer (``DEGRADED_AFTER`` times in a row): the others hold, they are
-            asked again ``ASK_EVERY_S``
+*retry*     an answer was lost, late, damaged or impossible: this tick has no observation, nor have
+            the next until the line was quiet (``settling.py``)
+*degraded*  some servos don't answer (``DEGRADED_AFTER`` times in a row), or all too late: the arm
+            holds, they are asked again ``ASK_EVERY_S``
 *lost*      the port is gone or no servo answers: the port is closed and opened again with back-off,
             in a thread; servos that still have power hold by themselves meanwhile
 ==========  ===================================================================================
@@ -34,6 +35,7 @@ from robots.arm.motion import Motion
 from robots.arm.part import EXCHANGE_LIMIT_S, Part, Told
 from robots.arm.parts import followers
 from robots.arm.ranges import joint_ranges
+from robots.arm.settling import Settling
 from robots.errors import DeviceError
 
 logger = logging.getLogger(__name__)
@@ -45,7 +47,8 @@ GENERIC_LOST_AFTER = 5
 """The same for a robot whose bus we don't know: only its driver's errors tell."""
 
 ASK_EVERY_S = 0.25
-BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+BACK_OFF_S = (0.2, 0.5, 1.0)
+"""A port that isn't there costs nothing to ask for."""
 _EVENTS = {"ok": "arm_back", "degraded": "arm_degraded", "lost": "arm_lost"}
 
 
@@ -74,6 +77,7 @@ class SupervisedArm:
         self._motion = Motion({})
         self._failures = 0
         self._ask_at = 0.0
+        self._settling = Settling()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
@@ -137,13 +141,20 @@ class SupervisedArm:
             return None
         if self.state == "degraded" and time.monotonic() < self._ask_at:
             return None
-        for part in self._parts:
-            self.counts["stale_answers"] += part.limb.plugged and part.limb.clear_line()
         try:
+            if self._out_of_step():
+                return None
+            asked = self._asked()
             with deadline(EXCHANGE_LIMIT_S):
                 values: dict[str, Any] = self.robot.get_observation()
         except BUS_ERRORS as error:
             self._failed(error)
+            return None
+        again = self._asked() - asked > len(self._parts)
+        self._settling.note(time.monotonic(), again=again)
+        if self._settling.late:
+            self._ask_at = time.monotonic() + ASK_EVERY_S
+            self._set_state("degraded", "the answers come too late")
             return None
         if worst := self._motion.impossible(values):
             self.counts["impossible_positions"] += 1
@@ -174,14 +185,28 @@ class SupervisedArm:
 
     def poll(self) -> None:
         """Look after the servos; call once a tick, after acting."""
-        if self.state == "ok":
-            self.care.poll()
+        if self.state != "ok" or self._settling.waits(time.monotonic()):
+            return
+        failed = self.counts["failed_polls"]
+        self.care.poll()
+        if self.counts["failed_polls"] > failed:
+            self._settling.doubt(time.monotonic())
+
+    def _out_of_step(self) -> bool:
+        """Clear the line; whether an answer to an earlier question may still come."""
+        stale = [part.limb.clear_line() for part in self._parts if part.limb.plugged]
+        self.counts["stale_answers"] += sum(stale)
+        return self._settling.waits(time.monotonic(), stale=any(stale))
+
+    def _asked(self) -> int:
+        return sum(part.limb.asked for part in self._parts)
 
     # Answers that fail ---------------------------------------------------------------------
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
         self.counts["failed_exchanges"] += 1
+        self._settling.doubt(time.monotonic())
         if self._failures == 1:
             logger.warning("an exchange with the arm failed: %s", brief(error))
         if not self._parts:

@@ -74,11 +74,14 @@ class Judge:
     springs: int = 0
 
     def __post_init__(self) -> None:
-        self.lowest, self.highest = np.full(6, np.inf), np.full(6, -np.inf)
-        self.goal_lowest, self.goal_highest = np.full(6, np.inf), np.full(6, -np.inf)
-        self.fastest, self.spring = np.zeros(6), np.zeros(6)
-        self.outside = np.zeros(6, bool)
-        self._free = np.ones(6, bool)
+        self.lowest: Ticks = np.full(6, np.inf)
+        self.highest: Ticks = np.full(6, -np.inf)
+        self.goal_lowest: Ticks = np.full(6, np.inf)
+        self.goal_highest: Ticks = np.full(6, -np.inf)
+        self.fastest: Ticks = np.zeros(6)
+        self.spring: Ticks = np.zeros(6)
+        self.outside: NDArray[np.bool_] = np.zeros(6, bool)
+        self._free: NDArray[np.bool_] = np.ones(6, bool)
 
     def accuse(self, what: str) -> None:
         """A violation."""

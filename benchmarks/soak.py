@@ -4,8 +4,8 @@
 
 Faults come every ``GAP_S`` on average and last up to a second, so they overlap; each ends by
 itself. Nobody mends anything, except for an operator who clears the stops that repeated overloads
-latch, and who waits after every ``PAUSE_EVERY`` faults until the arm runs again. The seed fixes what
-happens to whom and when; what is under way in control at that moment is not repeated.
+latch, and who waits after every ``PAUSE_EVERY`` faults until the arm runs again. The seed fixes
+what happens to whom and when; what is under way in control at that moment is not repeated.
 
 The guard is set tighter than its defaults, since those are beyond what the emulated servos can do:
 a speed limit that nothing could break would prove nothing. See ``judge.py`` for what counts.
@@ -152,7 +152,7 @@ class Soak:
         at = self._began
         for number in range(1, faults + 1):
             at = max(at, time.monotonic() - 0.5) + float(self._random.exponential(GAP_S))
-            self._pass(lambda until=at: time.monotonic() >= until)
+            self._until(at)
             self._inject()
             if number % PAUSE_EVERY == 0:
                 self._pause()
@@ -241,6 +241,9 @@ class Soak:
         heapq.heappush(self._due, (when, next(self._order), action))
 
     # Between them --------------------------------------------------------------------------
+
+    def _until(self, when: float) -> None:
+        self._pass(lambda: time.monotonic() >= when)
 
     def _pass(self, until: Callable[[], bool]) -> None:
         """Listen, look, clear, until a condition holds."""

@@ -1,0 +1,193 @@
+"""A fault on the real control process: whether everything that the matrix promises happens."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.control.limits import GuardConfig
+from benchmarks.faults.around import Around, holds, pulls
+from benchmarks.faults.matrix import ALL, Fault
+from benchmarks.rig import Control, Power
+from robots.emulator import joints
+
+WAIT_S = 20.0
+"""For anything that is promised; on a busy machine too."""
+
+_RETURNS = ("arm_back", "mode", "cleared", "camera_back")
+
+
+class BrokenPromise(AssertionError):
+    """The matrix says something else."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What happened.
+
+    Args:
+        fault: The row.
+        recovered_s: From the fault's end (or the operator's ``clear``) to driving, s; 0 when it
+            never stopped.
+        late_ticks: That began more than half a period late, meanwhile.
+        ticks: Of the whole row.
+        events: Kinds, in order.
+    """
+
+    fault: Fault
+    recovered_s: float
+    late_ticks: int
+    ticks: int
+    events: tuple[str, ...]
+
+
+def start(power: Power, state_dir: Path) -> Control:
+    """The control process of all rows, to be entered."""
+    # Each row that ends in yielding counts towards a latched stop: one more than the default, so
+    # that two rows within a minute don't add up to it.
+    guard = GuardConfig(park_s=0.5, max_yields=4, stop_file=str(state_dir / "stop"))
+    return Control(power, state_dir, guard=guard)
+
+
+class OursRun:
+    """Runs rows on one control process.
+
+    Args:
+        power: The arm.
+        control: As ``start`` makes it, entered.
+    """
+
+    def __init__(self, power: Power, control: Control) -> None:
+        self._power = power
+        self._control = control
+        self._around = Around(
+            power,
+            order=control.order,
+            signal=lambda number: os.kill(control.pid, number),
+            stop_file=Path(control.config.guard.stop_file),
+        )
+        self._torque: set[str] = set()
+        self._states: set[str] = set()
+        self._began = 0.0
+
+    def run(self, fault: Fault) -> Ours:
+        """One row, from running to running.
+
+        Raises:
+            BrokenPromise: it did not go as the matrix says.
+            TimeoutError: it did not come to where the matrix says.
+        """
+        control = self._control
+        self._drives_again(ALL)
+        before, began_at = dict(control.status), len(control.events)
+        self._power.do("account", clear=True)
+        self._torque, self._states = set(), set()
+        try:
+            began = self._began = time.time()
+            self._around.do(*fault.begin)
+            self._meanwhile(fault, began, began_at)
+            ended_at = len(control.events)
+            ended = time.time() if fault.end else began + fault.over_after_s
+            self._around.do(*fault.end)
+            if fault.clear:
+                ended = self._clear(fault)
+            since = ended_at if fault.end or fault.clear else began_at
+            self._watch(fault, lambda: self._heard(fault.after, since), f"{fault.after}")
+            self._drives_again(fault.torque_after, fault)
+        finally:
+            self._around.mend()
+            if control.alive and control.status.get("stop_reason"):
+                control.order("clear")
+        self._kept_its_range()
+        kinds = tuple(e["event"] for e in control.events[began_at:])
+        returns = [e["time"] for e in control.events[began_at:] if e["event"] in _RETURNS]
+        return Ours(
+            fault=fault,
+            recovered_s=max(0.0, max(returns, default=ended) - ended),
+            late_ticks=control.status["late_ticks"] - before["late_ticks"],
+            ticks=control.status["ticks"] - before["ticks"],
+            events=kinds,
+        )
+
+    # While it lasts ------------------------------------------------------------------------
+
+    def _meanwhile(self, fault: Fault, began: float, since: int) -> None:
+        self._watch(fault, lambda: self._heard(fault.events, since), f"events {fault.events}")
+        self._watch(fault, lambda: fault.torque in self._torque, f"torque {fault.torque}")
+        wanted = {*fault.state.split("|")}
+        self._watch(fault, lambda: self._states & wanted, f"state {fault.state}")
+        if fault.does == "holds" and (fault.end or fault.clear):
+            self._keeps_its_goals(fault)
+        elif fault.does == "goes on":
+            driven = self._control.status["driven_ticks"]
+            self._watch(fault, lambda: self._control.status["driven_ticks"] > driven, "driving on")
+        self._watch(fault, lambda: time.time() >= began + fault.lasts_s, "its end", fault.lasts_s)
+
+    def _keeps_its_goals(self, fault: Fault) -> None:
+        def goals() -> list[float]:
+            goal: list[float] = self._power.do("account")["goal"]
+            return [g for g, on in zip(goal, fault.torque, strict=True) if on == "1"]
+
+        before, until = goals(), time.time() + 0.4
+        self._watch(fault, lambda: time.time() >= until, "a moment")
+        if goals() != before:
+            raise BrokenPromise(f"{fault.name}: it should hold, but its goals changed")
+
+    # Afterwards ----------------------------------------------------------------------------
+
+    def _clear(self, fault: Fault) -> float:
+        """The operator's ``clear``, after it was seen that nothing else ends the stop."""
+        now = time.time()
+        self._watch(fault, lambda: self._status_since(now + 0.3), "a status")
+        if self._control.status["state"] != "stopped":
+            raise BrokenPromise(f"{fault.name}: a latched stop ended by itself")
+        now = time.time()
+        self._control.order("clear")
+        return now
+
+    def _drives_again(self, torque: str, fault: Fault | None = None) -> None:
+        now = time.time()
+        self._watch(
+            fault,
+            lambda: self._status_since(now) and self._control.status["state"] == "running",
+            "running",
+        )
+        driven = self._control.status["driven_ticks"]
+        self._watch(fault, lambda: self._control.status["driven_ticks"] > driven, "driving")
+        self._watch(fault, lambda: pulls(self._power) == torque, f"torque {torque}")
+
+    def _kept_its_range(self) -> None:
+        account, (low, high) = self._power.do("account"), joints.limits()
+        for i, name in enumerate(joints.NAMES):
+            lowest, highest = account["goal_lowest"][i], account["goal_highest"][i]
+            if lowest is not None and not low[i] <= lowest <= highest <= high[i]:
+                raise BrokenPromise(f"{name} was sent to {lowest}..{highest} ticks")
+
+    # ---------------------------------------------------------------------------------------
+
+    def _watch(
+        self, fault: Fault | None, condition: object, what: str, wait_s: float = 0.0
+    ) -> None:
+        """Wait for a condition; the servos that should hold must do so all the while."""
+        assert callable(condition)
+
+        def seen() -> bool:
+            now = pulls(self._power)
+            self._torque.add(now)
+            if self._status_since(self._began):
+                self._states.add(self._control.status["state"])
+            if fault is not None and not holds(now, fault.torque):
+                raise BrokenPromise(f"{fault.name}: torque was {now}, not {fault.torque}")
+            return bool(condition())
+
+        self._control.until(seen, what, WAIT_S + wait_s)
+
+    def _heard(self, kinds: tuple[str, ...], since: int) -> bool:
+        heard = {e["event"] for e in self._control.events[since:]}
+        return all(heard & {*kind.split("|")} for kind in kinds)
+
+    def _status_since(self, moment: float) -> bool:
+        return bool(self._control.status["time"] > moment)
+

@@ -106,9 +106,10 @@ def _serve(name: str, config: Any, there: Any) -> None:
         ticker.wait()
         now = time.perf_counter()
         if before:
-            words[_LATE] += max(0, round((now - before) * rate) - 1)
+            periods = round((now - before) * rate)
+            words[_LATE] += max(0, periods - 1)
+            words[_TICKS] += periods
         before = now
-        words[_TICKS] += 1
         observation = arm.observe()
         if observation is None:
             continue

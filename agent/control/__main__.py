@@ -22,6 +22,11 @@ from robots.registry import register_all
 
 logger = logging.getLogger(__name__)
 
+TURN_S = 1e-4
+"""A thread that holds the interpreter (a camera plugin's, say) gives it back after this; Python's
+own 5 ms, at each of the many reads of the vendor's SDK, make a tick of tens of milliseconds
+(docs/arm.md)."""
+
 
 def main(argv: list[str]) -> int:
     """Build everything, run the loop, let go."""
@@ -49,6 +54,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(PermissionError):
         os.nice(-5)
+    sys.setswitchinterval(TURN_S)
     # What exists now lives as long as the process: never look at it again for garbage.
     gc.collect()
     gc.freeze()

@@ -104,7 +104,7 @@ def _camera(name: str, title: str, fault: str) -> Fault:
         title=title,
         begin=(_do("camera", fault=fault),),
         end=(_do("camera", fault="ok"),),
-        lasts_s=2.0,
+        lasts_s=1.4,
         events=("camera_fault",),
         after=("camera_back",),
     )

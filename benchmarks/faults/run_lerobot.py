@@ -1,5 +1,5 @@
-"""The same fault on LeRobot's own loop: what ``lerobot-teleoperate`` does, in a process of its own, so
-that a hang or a crash is seen from outside.
+"""The same fault on LeRobot's own loop: what ``lerobot-teleoperate`` does, in a process of its own,
+so that a hang or a crash is seen from outside.
 
 Observe, take the scripted expert's action, send it, 30 times a second; whatever is raised ends the
 loop, and ``disconnect`` is called, as in ``lerobot_teleoperate.py``.
@@ -111,14 +111,11 @@ class TheirRun:
         try:
             self._around.do(*fault.begin)
             self._wait(max(fault.lasts_s, fault.over_after_s, 0.5))
-            moves = self._moves() if fault.end or not fault.over_after_s else False
-            does = self._does(moves)
+            does = self._does(self._moves())
             torque = pulls(self._power)
             self._around.do(*fault.end)
             self._wait(1.0)
             again = self._moves()
-            if does == "hangs" and again and not fault.end:
-                does = "waits"
             torque_after = pulls(self._power)
             end = self._end(signal.SIGINT)
             return Theirs(

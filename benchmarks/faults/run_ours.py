@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -57,9 +58,12 @@ class OursRun:
     Args:
         power: The arm.
         control: As ``start`` makes it, entered.
+        lasts_at_most_s: Ends faults sooner: a test needs not wait as long as a measurement.
     """
 
-    def __init__(self, power: Power, control: Control) -> None:
+    def __init__(
+        self, power: Power, control: Control, *, lasts_at_most_s: float = math.inf
+    ) -> None:
         self._power = power
         self._control = control
         self._around = Around(
@@ -71,6 +75,7 @@ class OursRun:
         self._torque: set[str] = set()
         self._states: set[str] = set()
         self._began = 0.0
+        self._lasts_at_most_s = lasts_at_most_s
 
     def run(self, fault: Fault) -> Ours:
         """One row, from running to running.
@@ -80,7 +85,7 @@ class OursRun:
             TimeoutError: it did not come to where the matrix says.
         """
         control = self._control
-        self._drives_again(ALL)
+        self._drives_again(ALL, 0)
         before, began_at = dict(control.status), len(control.events)
         self._power.do("account", clear=True)
         self._torque, self._states = set(), set()
@@ -88,6 +93,7 @@ class OursRun:
             began = self._began = time.time()
             self._around.do(*fault.begin)
             self._meanwhile(fault, began, began_at)
+            driven = control.status["driven_ticks"]
             ended_at = len(control.events)
             ended = time.time() if fault.end else began + fault.over_after_s
             self._around.do(*fault.end)
@@ -95,7 +101,7 @@ class OursRun:
                 ended = self._clear(fault)
             since = ended_at if fault.end or fault.clear else began_at
             self._watch(fault, lambda: self._heard(fault.after, since), f"{fault.after}")
-            self._drives_again(fault.torque_after, fault)
+            self._drives_again(fault.torque_after, driven, fault)
         finally:
             self._around.mend()
             if control.alive and control.status.get("stop_reason"):
@@ -123,7 +129,8 @@ class OursRun:
         elif fault.does == "goes on":
             driven = self._control.status["driven_ticks"]
             self._watch(fault, lambda: self._control.status["driven_ticks"] > driven, "driving on")
-        self._watch(fault, lambda: time.time() >= began + fault.lasts_s, "its end", fault.lasts_s)
+        lasts_s = min(fault.lasts_s, self._lasts_at_most_s)
+        self._watch(fault, lambda: time.time() >= began + lasts_s, "its end", lasts_s)
 
     def _keeps_its_goals(self, fault: Fault) -> None:
         def goals() -> list[float]:
@@ -147,15 +154,18 @@ class OursRun:
         self._control.order("clear")
         return now
 
-    def _drives_again(self, torque: str, fault: Fault | None = None) -> None:
-        now = time.time()
-        self._watch(
-            fault,
-            lambda: self._status_since(now) and self._control.status["state"] == "running",
-            "running",
-        )
-        driven = self._control.status["driven_ticks"]
-        self._watch(fault, lambda: self._control.status["driven_ticks"] > driven, "driving")
+    def _drives_again(self, torque: str, driven: int, fault: Fault | None = None) -> None:
+        """It is well, and has driven more ticks than ``driven``."""
+        now, control = time.time(), self._control
+        if fault is None and control.status["state"] == "running":
+            now = 0.0
+
+        def drives() -> bool:
+            told = control.status
+            running = told["state"] == "running" and told["driven_ticks"] > driven
+            return running and self._status_since(now)
+
+        self._watch(fault, drives, "running and driving")
         self._watch(fault, lambda: pulls(self._power) == torque, f"torque {torque}")
 
     def _kept_its_range(self) -> None:
@@ -190,4 +200,3 @@ class OursRun:
 
     def _status_since(self, moment: float) -> bool:
         return bool(self._control.status["time"] > moment)
-

@@ -46,7 +46,7 @@ class Bounds:
     fastest: Ticks
 
 
-def bounds(guard: GuardConfig, fps: float) -> Bounds:
+def bounds(guard: GuardConfig, fps: float, jitter_s: float = JITTER_S) -> Bounds:
     """The guard's limits on the emulated arm in ticks, and the speed that they can come to."""
     low, high = joints.limits()
     limits = [guard.of(f"{name}.pos") for name in joints.NAMES]
@@ -55,7 +55,7 @@ def bounds(guard: GuardConfig, fps: float) -> Bounds:
     nominal = np.array([limit.speed_percent for limit in limits]) * share
     beat = 1 / fps / TIME_CONSTANT_S
     stairs = beat / (1 - math.exp(-beat))
-    late = beat / (math.exp(beat) - 1) * (math.exp(JITTER_S / TIME_CONSTANT_S) - 1)
+    late = beat / (math.exp(beat) - 1) * (math.exp(jitter_s / TIME_CONSTANT_S) - 1)
     rounding = 1 / TIME_CONSTANT_S
     return Bounds(low + margin, high - margin, nominal, nominal * (stairs + late) + rounding)
 

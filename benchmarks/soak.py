@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.control.limits import GuardConfig, JointLimits
-from benchmarks.judge import Judge, bounds
+from benchmarks.judge import JITTER_S, Judge, bounds
 from benchmarks.rig import Control, Power
 from robots.emulator import joints
 from robots.emulator.trouble import DAMAGE
@@ -86,6 +86,7 @@ _TAUT = ("block", "blind", "glitch")
 class Report:
     """What came of it."""
 
+    judge: Judge
     faults: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     clears: int = 0
@@ -93,7 +94,6 @@ class Report:
     longest_silence_s: float = 0.0
     seconds: float = 0.0
     status: dict[str, Any] = field(default_factory=dict)
-    judge: Judge = field(default_factory=lambda: Judge(bounds(GUARD, FPS)))
 
     @property
     def passed(self) -> bool:
@@ -130,9 +130,13 @@ class Soak:
         control: What drives it.
         seed: Of the faults.
         report: Is filled in.
+        silent_s: Longer without telemetry is a violation.
     """
 
-    def __init__(self, power: Power, control: Control, seed: int, report: Report) -> None:
+    def __init__(
+        self, power: Power, control: Control, seed: int, report: Report, silent_s: float
+    ) -> None:
+        self._silent_s = silent_s
         self._power, self._control, self._report = power, control, report
         self._random = np.random.default_rng([seed, 2])
         self._due: list[tuple[float, int, Callable[[], Any]]] = []
@@ -257,8 +261,8 @@ class Soak:
                 raise RuntimeError(f"control has died: {self._control.log.read_text()[-3000:]}")
             silent = now - self._heard
             self._report.longest_silence_s = max(self._report.longest_silence_s, silent)
-            if silent > SILENT_S:
-                self._accuse(f"no telemetry for {SILENT_S:g} s")
+            if silent > self._silent_s:
+                self._accuse(f"no telemetry for {silent:.1f} s")
                 self._heard = now
             if self._control.status is not before:
                 self._heard = now
@@ -306,19 +310,33 @@ class Soak:
         self._report.pauses.append(time.monotonic() - began)
 
 
-def soak(faults: int, seed: int, plant: str = "first_order") -> Report:
+def soak(
+    faults: int,
+    seed: int,
+    plant: str = "first_order",
+    *,
+    jitter_s: float = JITTER_S,
+    silent_s: float = SILENT_S,
+) -> Report:
     """Run it.
+
+    Args:
+        faults: How many.
+        seed: Of the faults.
+        plant: ``first_order`` or ``mujoco``.
+        jitter_s: How late a goal may come to a servo, see ``judge.py``.
+        silent_s: How long telemetry may stay away.
 
     Raises:
         RuntimeError: the control process died.
     """
-    report = Report()
+    report = Report(Judge(bounds(GUARD, FPS, jitter_s)))
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
         Power(f"soak-{os.getpid()}", seed=seed, plant=plant) as power,
         Control(power, Path(folder), fps=FPS, guard=GUARD) as control,
     ):
-        Soak(power, control, seed, report).run(faults)
+        Soak(power, control, seed, report, silent_s).run(faults)
     return report
 
 

@@ -1,12 +1,10 @@
 """What lies on the MuJoCo arm's table, for the renderer, the expert and whoever counts successes.
 
-One memory-mapped file, ``<folder>/scene``, written only by the plant; the seqlock of ``world.py``.
+``<folder>/scene``, written only by the plant.
 """
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
 import time
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.emulator.seqlock import SeqlockFile
 from robots.errors import DeviceError
 
 QPOS: int = 13
@@ -23,10 +22,7 @@ QPOS: int = 13
 STALE_S = 2.0
 """A plant that wrote nothing for so long is gone: it writes 250 times a second."""
 
-_SEQUENCE = struct.Struct("<Q")
 _BODY = struct.Struct(f"<{QPOS}dQQQ?d")
-_SIZE = 4096
-_TRIES = 1000
 
 
 @dataclass(frozen=True)
@@ -73,32 +69,17 @@ class SceneFile:
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
         self.path = folder / "scene"
-        # Never cut short: a reader of a mapped file that shrinks is killed (SIGBUS).
-        flags = os.O_RDWR | (os.O_CREAT if create else 0)
         try:
-            descriptor = os.open(self.path, flags, 0o600)
+            self._file = SeqlockFile(self.path, _BODY, create=create)
         except OSError as error:
             raise self._absent() from error
-        try:
-            if create:
-                os.ftruncate(descriptor, _SIZE)
-            self._map = mmap.mmap(descriptor, _SIZE)
-        except (OSError, ValueError) as error:
-            raise self._absent() from error
-        finally:
-            os.close(descriptor)
-        self._sequence = 0
         if not create and time.monotonic() - self.read().time_s > STALE_S:
-            self._map.close()
+            self.close()
             raise self._absent()
 
     def write(self, scene: Scene) -> None:
-        self._sequence += 1
-        _SEQUENCE.pack_into(self._map, 0, self._sequence)
         counts = (scene.steps, scene.resets, scene.successes, scene.lifted, scene.time_s)
-        _BODY.pack_into(self._map, 8, *scene.qpos, *counts)
-        self._sequence += 1
-        _SEQUENCE.pack_into(self._map, 0, self._sequence)
+        self._file.write(*scene.qpos, *counts)
 
     def read(self) -> Scene:
         """The newest moment.
@@ -106,16 +87,11 @@ class SceneFile:
         Raises:
             DeviceError: no consistent one was to be had: the plant died while it wrote.
         """
-        for _ in range(_TRIES):
-            before = _SEQUENCE.unpack_from(self._map, 0)[0]
-            values = _BODY.unpack_from(self._map, 8)
-            if before % 2 == 0 and before == _SEQUENCE.unpack_from(self._map, 0)[0]:
-                return Scene(np.array(values[:QPOS]), *values[QPOS:])
-            time.sleep(0)
-        raise DeviceError("the emulated arm stopped in the middle of a write", field="scene")
+        values = self._file.read()
+        return Scene(np.array(values[:QPOS]), *values[QPOS:])
 
     def close(self) -> None:
-        self._map.close()
+        self._file.close()
 
     def _absent(self) -> DeviceError:
         return DeviceError(

@@ -6,24 +6,20 @@ write is going on (a seqlock) makes a reader that met a write read again.
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 import struct
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.emulator.seqlock import SeqlockFile
 from robots.errors import DeviceError
 
-_SEQUENCE = struct.Struct("<Q")
 _BODY = struct.Struct("<6d6dQQd")
-_SIZE = 4096
-_TRIES = 1000
 
 
 @dataclass(frozen=True)
@@ -65,10 +61,7 @@ class WorldFile:
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         try:
-            with path.open("w+b" if create else "r+b") as file:
-                if create:
-                    file.truncate(_SIZE)
-                self._map = mmap.mmap(file.fileno(), _SIZE)
+            self._file = SeqlockFile(path, _BODY, create=create)
         except OSError as error:
             raise DeviceError(
                 "there is no such emulated arm",
@@ -76,15 +69,10 @@ class WorldFile:
                 value=path,
                 remedy="Start the robot (so101_sim) of that id first",
             ) from error
-        self._sequence = 0
 
     def write(self, world: World) -> None:
-        self._sequence += 1
-        _SEQUENCE.pack_into(self._map, 0, self._sequence)
-        body = (*world.position, *world.goal, world.goals, world.hits, world.time_s)
-        _BODY.pack_into(self._map, 8, *body)
-        self._sequence += 1
-        _SEQUENCE.pack_into(self._map, 0, self._sequence)
+        counts = (world.goals, world.hits, world.time_s)
+        self._file.write(*world.position, *world.goal, *counts)
 
     def read(self) -> World:
         """The newest moment.
@@ -92,19 +80,8 @@ class WorldFile:
         Raises:
             DeviceError: no consistent one was to be had: the emulator died while it wrote.
         """
-        for _ in range(_TRIES):
-            before = _SEQUENCE.unpack_from(self._map, 0)[0]
-            values = _BODY.unpack_from(self._map, 8)
-            if before % 2 == 0 and before == _SEQUENCE.unpack_from(self._map, 0)[0]:
-                return World(
-                    position=np.array(values[:6]),
-                    goal=np.array(values[6:12]),
-                    goals=values[12],
-                    hits=values[13],
-                    time_s=values[14],
-                )
-            time.sleep(0)
-        raise DeviceError("the emulated arm stopped in the middle of a write", field="world")
+        values = self._file.read()
+        return World(np.array(values[:6]), np.array(values[6:12]), *values[12:])
 
     def close(self) -> None:
-        self._map.close()
+        self._file.close()

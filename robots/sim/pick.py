@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lerobot.teleoperators import Teleoperator
 from numpy.typing import NDArray
 
 from robots.emulator import joints
 from robots.emulator.scene_file import Scene, SceneFile
 from robots.emulator.world import folder
+from robots.sim.expert import ScriptedExpert, minimum_jerk
 from robots.sim.physics_config import ScriptedPickConfig
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Leg:
     seconds: float
 
 
-class ScriptedPick(Teleoperator):  # type: ignore[misc]
+class ScriptedPick(ScriptedExpert):
     """Picks the cube up by smooth joint motions between a few poses.
 
     Args:
@@ -63,8 +63,6 @@ class ScriptedPick(Teleoperator):  # type: ignore[misc]
     name = "scripted_pick"
 
     def __init__(self, config: ScriptedPickConfig) -> None:
-        self._robot_id = config.robot_id or config.id or "default"
-        config.calibration_dir = config.calibration_dir or folder(self._robot_id) / "calibration"
         super().__init__(config)
         self._config = config
         self._random = np.random.default_rng(config.seed)
@@ -81,14 +79,6 @@ class ScriptedPick(Teleoperator):  # type: ignore[misc]
         self.success = False
 
     @property
-    def action_features(self) -> dict[str, type]:
-        return {f"{name}.pos": float for name in joints.NAMES}
-
-    @property
-    def feedback_features(self) -> dict[str, type]:
-        return {}
-
-    @property
     def is_connected(self) -> bool:
         return self._scene is not None
 
@@ -100,20 +90,10 @@ class ScriptedPick(Teleoperator):  # type: ignore[misc]
         """
         from robots.sim.kinematics import Kinematics
 
-        self._scene = SceneFile(folder(self._robot_id))
+        self._scene = SceneFile(folder(self.robot_id))
         self._kinematics = Kinematics()
         self._command = self._scene.read().joints.copy()
         self._resets = -1
-
-    @property
-    def is_calibrated(self) -> bool:
-        return True
-
-    def calibrate(self) -> None:
-        """A script needs none."""
-
-    def configure(self) -> None:
-        """A script needs none."""
 
     def get_action(self) -> dict[str, float]:
         """Where the arm should be now, in the robot's units."""
@@ -132,15 +112,11 @@ class ScriptedPick(Teleoperator):  # type: ignore[misc]
         if self._legs:
             leg = self._legs[0]
             share = (now - self._began) / leg.seconds
-            # Minimum jerk (Flash and Hogan, 1985): rest to rest.
-            smooth = share**3 * (10 - 15 * share + 6 * share**2)
+            smooth = minimum_jerk(share)
             self._command = self._start + (leg.target - self._start) * smooth
         else:
             self._command = self._start
         return self._in_robot_units(self._command)
-
-    def send_feedback(self, feedback: dict[str, Any]) -> None:
-        """A script feels nothing."""
 
     def disconnect(self) -> None:
         if self._scene is not None:

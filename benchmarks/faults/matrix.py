@@ -20,9 +20,10 @@ Command = dict[str, Any]
 ALL = "111111"
 NONE = "000000"
 
-MOVES = ("goes on", "holds", "yields", "rests")
-"""What an arm can do: follow its source; keep its goals; let them be where its joints are; rest
-without torque in the pose at start."""
+MOVES = ("goes on", "holds", "yields", "takes hold", "rests")
+"""What an arm can do: follow its source; keep its goals; let them be where its joints are; hold
+where servos without power have come to, once they have it again; rest without torque in the pose at
+start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +240,7 @@ SERVOS = (
         title="all servos lose their power, 1 s",
         begin=(_do("brownout", for_s=1.0),),
         state="degraded|lost",
-        does="holds",
+        does="takes hold",
         events=("arm_degraded|arm_lost",),
         after=("arm_back",),
         torque=NONE,
@@ -250,7 +251,7 @@ SERVOS = (
         begin=(_do("brownout", for_s=3.0),),
         lasts_s=3.0,
         state="lost",
-        does="holds",
+        does="takes hold",
         events=("arm_lost",),
         after=("arm_back",),
         torque=NONE,
@@ -293,7 +294,7 @@ SERVOS = (
         title="one servo loses its power for a moment",
         begin=(_do("reset", id=2),),
         state="yielding",
-        does="yields",
+        does="takes hold",
         events=("servo_limp", "mode"),
         after=("servo_ok",),
         torque=_without(2),
@@ -303,7 +304,7 @@ SERVOS = (
         title="all servos lose their power, 0.08 s",
         begin=(_do("brownout", for_s=0.08),),
         state="yielding",
-        does="yields",
+        does="takes hold",
         events=("servo_limp",),
         torque=NONE,
     ),

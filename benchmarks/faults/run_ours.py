@@ -46,9 +46,9 @@ class Ours:
 
 def start(power: Power, state_dir: Path) -> Control:
     """The control process of all rows, to be entered."""
-    # Each row that ends in yielding counts towards a latched stop: one more than the default, so
-    # that two rows within a minute don't add up to it.
-    guard = GuardConfig(park_s=0.5, max_yields=4, stop_file=str(state_dir / "stop"))
+    # Each row that yields counts towards a latched stop for a minute: twice the default, so that
+    # rows one after the other don't add up to it.
+    guard = GuardConfig(park_s=0.5, max_yields=6, stop_file=str(state_dir / "stop"))
     return Control(power, state_dir, guard=guard)
 
 

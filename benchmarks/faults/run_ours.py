@@ -8,11 +8,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from agent.control.limits import GuardConfig
 from benchmarks.faults.around import Around, holds, pulls
 from benchmarks.faults.matrix import ALL, Fault
 from benchmarks.rig import Control, Power
 from robots.emulator import joints
+from robots.emulator.bus import HIT_TICKS
 
 WAIT_S = 20.0
 """For anything that is promised; on a busy machine too."""
@@ -126,6 +129,8 @@ class OursRun:
         self._watch(fault, lambda: self._states & wanted, f"state {fault.state}")
         if fault.does == "holds" and (fault.end or fault.clear):
             self._keeps_its_goals(fault)
+        elif fault.does == "rests":
+            self._rests_at_the_start(fault)
         elif fault.does == "goes on":
             driven = self._control.status["driven_ticks"]
             self._watch(fault, lambda: self._control.status["driven_ticks"] > driven, "driving on")
@@ -141,6 +146,12 @@ class OursRun:
         self._watch(fault, lambda: time.time() >= until, "a moment")
         if goals() != before:
             raise BrokenPromise(f"{fault.name}: it should hold, but its goals changed")
+
+    def _rests_at_the_start(self, fault: Fault) -> None:
+        low, high = joints.limits()
+        away = self._power.do("account")["position"] - (low + high) / 2
+        if (np.abs(away) > HIT_TICKS).any():
+            raise BrokenPromise(f"{fault.name}: let go {away} ticks from the pose at start")
 
     # Afterwards ----------------------------------------------------------------------------
 

@@ -40,6 +40,9 @@ _KINDS = {
     "overload": "yield",
     "limp": "yield",
 }
+_GRAVITY = tuple(_KINDS)
+"""Gravest first."""
+
 _OF_REST = ("limp", "hot", "cut_out")
 
 
@@ -100,13 +103,11 @@ class Care:
         """What the servos ask for now; the gravest of all."""
         if time.monotonic() < self._yield_until:
             return self._yielding
-        demands = [
-            Demand(_KINDS[f.kind], f"{f.kind}: {f.detail}", part.named(f.joints))
-            for part in self._parts
-            for f in self._grave(part)
-        ]
-        if demands:
-            return demands[0]
+        found = [(f, part) for part in self._parts for f in self._grave(part)]
+        if found:
+            finding, part = min(found, key=lambda pair: _GRAVITY.index(pair[0].kind))
+            cause = f"{finding.kind}: {finding.detail}"
+            return Demand(_KINDS[finding.kind], cause, part.named(finding.joints))
         if self.resting and not all(part.health.cool for part in self._parts):
             return Demand("rest", "hot: cooling down")
         return None
@@ -165,6 +166,8 @@ class Care:
         return [f for f in found if not (self.resting and f.kind in _OF_REST)]
 
     def _heed(self, part: Part) -> None:
+        if self.resting and any(part.health.to_json().get("Torque_Enable", {}).values()):
+            part.attempt(lambda limb: limb.let_go(), "letting go again")
         for finding in self._grave(part):
             if finding.kind == "limp":
                 self._hold_again(part, finding.joints)

@@ -69,10 +69,11 @@ def measure(names: list[str], repeats: int, seconds: float) -> Cells:
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.contenders", name, f"--seconds={seconds}"],
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 text=True,
-                check=True,
             )
+            if done.returncode:
+                raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
             for line in done.stdout.splitlines():
                 said = json.loads(line)
                 cells[name, said["fps"], said["condition"]].add(said)

@@ -68,8 +68,7 @@ def measure(names: list[str], repeats: int, seconds: float) -> Cells:
         for name in names:
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.contenders", name, f"--seconds={seconds}"],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 text=True,
             )
             if done.returncode:

@@ -62,6 +62,7 @@ def main() -> int:
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
     faults = [f for f in FAULTS if not args.only or f.name in args.only]
+    faults = [f for f in faults if not f.root or os.geteuid() == 0]
     mine, my_end = ours(faults)
     other, other_end = theirs(faults)
     rows = [row(fault, mine[fault.name], other[fault.name]) for fault in faults]

@@ -43,6 +43,7 @@ class Fault:
         torque: Servos 1–6 meanwhile, 1: pulls. Those that do must do so all the time.
         torque_after: And when it is over.
         clear: Whether the operator's ``clear`` is needed; else it goes on by itself.
+        root: Whether only root can do it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Fault:
     torque: str = ALL
     torque_after: str = ALL
     clear: bool = False
+    root: bool = False
 
     @property
     def over_after_s(self) -> float:
@@ -196,6 +198,7 @@ LINE = (
     Fault(
         name="rival",
         title="another program reads the port",
+        root=True,
         begin=(_do("rival"),),
         end=(_do("rival", on=False),),
         lasts_s=1.5,

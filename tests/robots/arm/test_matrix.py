@@ -36,6 +36,8 @@ def rows(power: Power, control: Control) -> OursRun:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_it_ends_as_written(rows: OursRun, control: Control, fault: Fault) -> None:
+    if fault.root and os.geteuid() != 0:
+        pytest.skip("the agent has the port to itself")
     pid = control.pid
     rows.run(fault)
     assert control.alive

@@ -140,6 +140,7 @@ class Driver:
         if self.stopped is not None:
             self._emit("cleared", "the stop was cleared by the operator", stop=self.stopped)
             self.stopped = None
+            self.watch.forget()
             self.start_over()
 
     def drive_by(self, source: Source) -> None:

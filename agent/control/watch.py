@@ -38,12 +38,14 @@ class Watch:
     """Decides the mode.
 
     Args:
-        max_yields: So many times within ``WINDOW_S`` the arm may yield; then it wants a stop.
+        max_yields: So many times within ``WINDOW_S`` the arm may press on something and yield; then
+            it wants a stop.
     """
 
     def __init__(self, max_yields: int) -> None:
         self._max_yields = max_yields
         self._yields: deque[float] = deque()
+        self._pressed = False
         self.mode = Mode.DRIVE
         self.cause = ""
 
@@ -75,10 +77,16 @@ class Watch:
                 mode = Mode.REST if parked or resting else Mode.PARK
             else:
                 mode = Mode.YIELD if demand.kind == "yield" else Mode.HOLD
-        if mode is Mode.YIELD and self.mode is not Mode.YIELD:
+        presses = demand is not None and demand.presses
+        if mode is Mode.YIELD and presses and not self._pressed:
             self._yields.append(now_s)
+        self._pressed = mode is Mode.YIELD and presses
         self.mode = mode
         return mode
+
+    def forget(self) -> None:
+        """The operator has looked at the arm: count anew."""
+        self._yields.clear()
 
     def wants_stop(self, now_s: float) -> str | None:
         """Why the arm should be stopped for good: it yields again and again."""
@@ -86,5 +94,5 @@ class Watch:
             self._yields.popleft()
         if len(self._yields) < self._max_yields:
             return None
-        self._yields.clear()
+        self.forget()
         return f"yielded {self._max_yields} times within {WINDOW_S:.0f} s ({self.cause})"

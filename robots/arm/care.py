@@ -55,11 +55,13 @@ class Demand:
             are, so that nothing presses. ``rest``: go to the resting pose, then let go.
         cause: In words.
         joints: Whose.
+        presses: Whether they press on something, which can be let happen only so often.
     """
 
     kind: str
     cause: str
     joints: tuple[str, ...] = ()
+    presses: bool = False
 
 
 class Care:
@@ -107,7 +109,8 @@ class Care:
         if found:
             finding, part = min(found, key=lambda pair: _GRAVITY.index(pair[0].kind))
             cause = f"{finding.kind}: {finding.detail}"
-            return Demand(_KINDS[finding.kind], cause, part.named(finding.joints))
+            joints, presses = part.named(finding.joints), finding.kind == "overload"
+            return Demand(_KINDS[finding.kind], cause, joints, presses)
         if self.resting and not all(part.health.cool for part in self._parts):
             return Demand("rest", "hot: cooling down")
         return None
@@ -174,7 +177,9 @@ class Care:
             if _KINDS[finding.kind] == "yield":
                 self._yield_until = time.monotonic() + YIELD_S
                 cause = f"{finding.kind}: {finding.detail}"
-                self._yielding = Demand("yield", cause, part.named(finding.joints))
+                self._yielding = Demand(
+                    "yield", cause, part.named(finding.joints), finding.kind == "overload"
+                )
 
     def _hold_again(self, part: Part, joints: tuple[str, ...]) -> None:
         self._held.update(part.named(joints))

@@ -76,7 +76,7 @@ def test_a_joint_that_was_limp_is_driven_on_from_where_it_is(bench: Bench) -> No
 
 def test_an_arm_that_yields_again_and_again_is_stopped(bench: Bench) -> None:
     for _ in range(3):
-        bench.arm.wants = Demand("yield", "overload", ("a",))
+        bench.arm.wants = Demand("yield", "overload", ("a",), presses=True)
         wait_until(lambda: bench.loop.driver.watch.mode is Mode.YIELD or bench.loop.driver.stopped)
         bench.arm.wants = None
         wait_until(lambda: bench.loop.driver.watch.mode is not Mode.YIELD)

@@ -23,7 +23,7 @@ def decide(
     resting: bool = False,
     parked: bool = False,
 ) -> Mode:
-    demand = Demand(kind, "because") if kind else None
+    demand = Demand(kind, "because", (), presses=kind == "yield") if kind else None
     return watch.decide(now_s, stop=stop, demand=demand, resting=resting, parked=parked)
 
 
@@ -86,6 +86,22 @@ def test_yields_far_apart_are_none_of_that() -> None:
         decide(watch, i * WINDOW_S, kind="yield")
         decide(watch, i * WINDOW_S + 1)
         assert watch.wants_stop(i * WINDOW_S + 2) is None
+
+
+def test_servos_that_lost_their_power_are_none_of_that_either() -> None:
+    watch = Watch(1)
+    demand = Demand("yield", "limp")
+    watch.decide(0.0, stop=None, demand=demand, resting=False, parked=False)
+    assert watch.wants_stop(0.0) is None
+
+
+def test_after_the_operator_looked_at_it_it_may_yield_again() -> None:
+    watch = Watch(2)
+    for i in range(5):
+        decide(watch, i, kind="yield")
+        watch.forget()
+        decide(watch, i + 0.5)
+        assert watch.wants_stop(i + 0.5) is None
 
 
 def test_one_long_yield_is_one() -> None:

@@ -139,6 +139,11 @@ class Arm:
             },
         }
 
-    def release(self) -> None:
-        """Let go, whatever is broken; port and cameras closed."""
-        self._arm.release()
+    @property
+    def found_holding(self) -> bool:
+        """Whether the arm held itself up when it was connected last."""
+        return self._arm.found_holding
+
+    def release(self, *, torque_off: bool = True) -> tuple[str, ...]:
+        """Let go, whatever is broken; port and cameras closed. The joints that may still hold."""
+        return self._arm.release(torque_off=torque_off)

@@ -140,7 +140,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
             schedule=schedule,
             task=config.task,
             duration_s=config.duration,
-            home=_home(state.home, layout),
+            home=_home(state.home, layout) if arm.found_holding else None,
             park=config.return_to_initial_position,
             tally=(
                 ReplayTally(layout.action_names)
@@ -173,7 +173,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
 
 
 def _home(path: Path, layout: FrameLayout) -> NDArray[np.float32] | None:
-    """The pose at start, where the supervisor kept it from before a restart of this process: a pose
+    """The pose at start that the supervisor kept, for an arm that held itself up meanwhile: a pose
     in mid-air, where control happened to die, is no place to let go."""
     if not path.is_file():
         return None

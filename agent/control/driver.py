@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,12 @@ from agent.control.peers import Emit
 from agent.control.sources import Source
 from agent.control.stats import LoopStats
 from agent.control.watch import Mode, Watch
+from robots.arm.care import Demand
 
 TRIP_EVENT_EVERY_S = 10.0
+_LEAVE_SLACK_S = 5.0
+"""What servos that complain on the way back may cost at the end."""
+
 
 Vector = NDArray[np.float32]
 
@@ -92,28 +96,25 @@ class Driver:
         self._acted_at: float | None = None
         self._idle_since: float | None = None
         self._told: dict[str, float] = {}
+        self._demand: Demand | None = None
+        self._giving: tuple[tuple[str, ...], Vector | None] = ((), None)
+        self._leave_by = math.inf
 
     def step(self, tick: int, observation: Observation) -> Step:
         """One tick: decide, propose, guard, act."""
         now = time.monotonic()
         present = self._pose(observation)
-        held = self.arm.held()
-        if self._last is None:
-            self._last = present
-        elif held:
-            # The way on begins where they are: the last goal would be a jump.
-            anew = np.array([name in held for name in self.arm.layout.action_names])
-            self._last = np.where(anew, present, self._last)
-        if self._initial is None:
-            self._initial = present
+        self._start_from(present)
         mode = self._decide(now)
+        self._start_from(present)
+        assert self._last is not None
         if mode is Mode.REST:
             if not self.arm.resting:
                 self.arm.rest()
             self._last = None
             return Step(None, None)
         proposal = self._propose(mode, tick, observation, present, now)
-        wanted = self._instead(mode, now) if proposal is None else proposal
+        wanted = self._instead(mode, present, now) if proposal is None else proposal
         elapsed = None if self._acted_at is None else now - self._acted_at
         verdict = (
             self.guard.check(wanted, self._last, present, elapsed)
@@ -124,6 +125,16 @@ class Driver:
         if verdict.action is not None and self.arm.act(verdict.action):
             self._last, self._acted_at = verdict.action, now
         return Step(proposal, self._last)
+
+    def _start_from(self, present: Vector) -> None:
+        if self._last is None:
+            self._last = present
+        elif held := self.arm.held():
+            # The way on begins where they are: the last goal would be a jump.
+            anew = np.array([name in held for name in self.arm.layout.action_names])
+            self._last = np.where(anew, present, self._last)
+        if self._initial is None:
+            self._initial = present
 
     # Orders --------------------------------------------------------------------------------
 
@@ -141,7 +152,7 @@ class Driver:
             self._emit("cleared", "the stop was cleared by the operator", stop=self.stopped)
             self.stopped = None
             self.watch.forget()
-            self.start_over()
+            self._begin_anew()
 
     def drive_by(self, source: Source) -> None:
         """Let another source drive."""
@@ -152,17 +163,17 @@ class Driver:
         self._idle_since = None
 
     def start_over(self) -> None:
-        """Drive on from where the arm is, with nothing planned before."""
-        self._last = self._acted_at = self._idle_since = None
-        self.engaged = False
-        self._parking.end()
-        self.source.reset()
+        """The arm was away: drive on from where it is, with nothing planned before."""
+        self._last = None
+        self._begin_anew()
 
     def leave(self) -> None:
         """Begin the way to the pose at start, for the last time."""
         self._leaving = True
         self._parking.end()
-        self._parking.begin(time.monotonic())
+        now = time.monotonic()
+        self._set_out(now)
+        self._leave_by = self._parking.limit_s + _LEAVE_SLACK_S + now
 
     @property
     def home(self) -> dict[str, float]:
@@ -173,35 +184,54 @@ class Driver:
 
     def at_rest(self) -> bool:
         """Whether the way to the pose at start is over, or can't be gone."""
-        if not self.park or self.stopped is not None or self.arm.resting or self.arm.state != "ok":
+        now = time.monotonic()
+        if not self.park or self.stopped is not None or self.arm.resting or now > self._leave_by:
             return True
         if self._initial is None:
             return True
-        return self._parking.done(self._last, self._initial, time.monotonic())
+        # An arm that doesn't answer may be back in a moment; let go here, it would fall.
+        return self.arm.state == "ok" and self._parking.done(self._last, self._initial, now)
 
     # ---------------------------------------------------------------------------------------
 
+    def _begin_anew(self) -> None:
+        self._acted_at = self._idle_since = None
+        self.engaged = False
+        self._parking.end()
+        if self._leaving:
+            self._set_out(time.monotonic())
+        self.source.reset()
+
+    def _set_out(self, now: float) -> None:
+        way = None if self._last is None or self._initial is None else self._initial - self._last
+        self._parking.begin(now, 0.0 if way is None else self.guard.seconds(way))
+
     def _decide(self, now: float) -> Mode:
         before = self.watch.mode
+        self._demand = self.arm.demand()
+        if self._demand is not None and self._demand.kind == "rest" and not self.park:
+            # It may not go to its pose at start, and anywhere else it would fall.
+            self._demand = replace(self._demand, kind="hold")
         mode = self.watch.decide(
             now,
             stop=self.stopped,
-            demand=self.arm.demand(),
+            demand=self._demand,
             resting=self.arm.resting,
             parked=self._parking.done(self._last, self._initial, now),
         )
         if mode is Mode.DRIVE and self.arm.resting:
             self.arm.wake()
+            self._last = None
             before = Mode.REST
         if mode is before:
             return mode
         if mode is Mode.DRIVE:
-            self.start_over()
+            self._begin_anew()
         elif before is Mode.DRIVE:
             self.source.reset()
             self._interrupt()
         if mode is Mode.PARK:
-            self._parking.begin(now)
+            self._set_out(now)
         if self.stopped is None:
             self._emit("mode", self.watch.cause or "the arm may be driven again", mode=mode.value)
         if (reason := self.watch.wants_stop(now)) is not None:
@@ -212,11 +242,12 @@ class Driver:
         self, mode: Mode, tick: int, observation: Observation, present: Vector, now: float
     ) -> Vector | None:
         if mode is Mode.YIELD:
-            return present
-        if mode is Mode.PARK or self._leaving:
-            return self._way_back(now) if self.stopped is None else None
+            return self._give_way(present)
+        self._giving = ((), None)
         if mode is Mode.HOLD:
             return None
+        if mode is Mode.PARK or self._leaving:
+            return self._way_back(now) if self.stopped is None else None
         proposal = self.source.propose(tick, observation)
         if proposal is not None:
             self._stats.driven += 1
@@ -225,12 +256,12 @@ class Driver:
             self._parking.end()
         return proposal
 
-    def _instead(self, mode: Mode, now: float) -> Vector:
+    def _instead(self, mode: Mode, present: Vector, now: float) -> Vector:
         """When nothing is proposed: the last goal again, or after long the way to the pose at
         start."""
         assert self._last is not None
         if mode is not Mode.DRIVE or self._leaving:
-            return self._last
+            return self.guard.settle(self._last, present) if self._follow else self._last
         self._stats.starved += self.engaged
         if self._idle_since is None:
             self._idle_since = now
@@ -238,11 +269,23 @@ class Driver:
         if not self._park_after_s or idle_s < self._park_after_s or self.source.name == "hold":
             return self._last
         if not self._parking.active:
-            self._parking.begin(now)
+            self._set_out(now)
             if self.park:
                 self._emit("parked", f"nothing to do for {self._park_after_s:g} s")
         way = self._way_back(now)
         return self._last if way is None else way
+
+    def _give_way(self, present: Vector) -> Vector:
+        """The goals of the joints that press become where they are; the others carry on holding.
+        Once for each set of joints: a goal that follows a joint sinks with it."""
+        assert self._last is not None
+        demand = self._demand
+        joints = demand.joints if demand is not None else ()
+        if self._giving[0] != joints or self._giving[1] is None:
+            named = np.array([name.removesuffix(".pos") in joints for name in self.guard.names])
+            self._giving = (joints, np.where(named, present, self._last).astype(np.float32))
+        assert self._giving[1] is not None
+        return self._giving[1]
 
     def _way_back(self, now: float) -> Vector | None:
         if not self.park or self._initial is None or self._last is None:

@@ -57,7 +57,7 @@ class Guard:
     ) -> None:
         self.names = names
         self.period_s = period_s
-        low, high, step, speed, lead = (np.full(len(names), np.inf) for _ in range(5))
+        low, high, step, speed, lead, slack = (np.full(len(names), np.inf) for _ in range(6))
         low = -low
         for i, name in enumerate(names):
             if name not in ranges:
@@ -75,8 +75,21 @@ class Guard:
             low[i] = ranges[name].low + limits.margin_percent * share
             high[i] = ranges[name].high - limits.margin_percent * share
             step[i], speed[i] = limits.step_percent * share, limits.speed_percent * share
-            lead[i] = limits.lead_percent * share
+            lead[i], slack[i] = limits.lead_percent * share, limits.hold_percent * share
         self.low, self.high, self.step, self.speed, self.lead = low, high, step, speed, lead
+        self.slack = slack
+
+    def settle(self, goal: Vector, present: Vector) -> Vector:
+        """(A,) the goals of an arm that holds: where they were, but no further from the joints than
+        holding needs, so that nothing that is in the way is pressed on, or sprung at when it goes.
+        """
+        return np.clip(goal, present - self.slack, present + self.slack).astype(np.float32)
+
+    def seconds(self, way: Vector) -> float:
+        """How long a way (A,) takes at full speed, s."""
+        with np.errstate(invalid="ignore"):
+            times = np.abs(way) / np.minimum(self.speed, self.step / self.period_s)
+        return float(np.nan_to_num(times).max(initial=0.0))
 
     def max_step(self, elapsed_s: float) -> NDArray[np.float64]:
         """(A,) how far goals may move when the last was sent ``elapsed_s`` ago: a tick that came
@@ -124,7 +137,8 @@ class Guard:
         stepped = np.clip(reached, before - step, before + step)
         if (jumped := stepped != reached).any():
             trips["step too large"] = self._named(jumped)
-        return Verdict(stepped.astype(np.float32), trips)
+        most = float(np.finfo(np.float32).max)
+        return Verdict(np.clip(stepped, -most, most).astype(np.float32), trips)
 
     def _named(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
         return tuple(name for name, hit in zip(self.names, mask, strict=True) if hit)

@@ -14,9 +14,9 @@ from agent.commands.parsing import parse
 from agent.config import RunConfig
 from agent.control.build import make_robot
 from agent.logs import configure
-from robots.arm.limb import BUS_ERRORS, Limb, brief
+from robots.arm.limb import Limb, brief
 from robots.arm.parts import followers
-from robots.arm.registers import is_feetech
+from robots.arm.registers import BUS_ERRORS, is_feetech
 from robots.registry import register_all
 
 logger = logging.getLogger(__name__)

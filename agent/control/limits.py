@@ -18,11 +18,13 @@ class JointLimits:
     """
 
     # Speed, % of the range per second. A loaded STS3215 can do about 140.
-    speed_percent: float = 180.0
+    speed_percent: float = 140.0
     # Largest change from one tick to the next, whatever the rate, % of the range.
-    step_percent: float = 12.0
+    step_percent: float = 8.0
     # How far the goal may be ahead of the joint, % of the range: a blocked joint isn't pressed on.
     lead_percent: float = 40.0
+    # The same while the arm is stopped or holds: enough to carry its weight, too little to press.
+    hold_percent: float = 5.0
     # Kept from either end of the range, % of the range.
     margin_percent: float = 0.0
 
@@ -31,6 +33,7 @@ class JointLimits:
             ("speed_percent", 0.0, 10_000.0),
             ("step_percent", 0.0, 100.0),
             ("lead_percent", 0.0, 100.0),
+            ("hold_percent", 0.0, 100.0),
         ):
             value = getattr(self, name)
             if not least < value <= most:
@@ -48,7 +51,12 @@ class JointLimits:
 
 
 def _gripper() -> dict[str, JointLimits]:
-    return {"gripper": JointLimits(speed_percent=350.0, step_percent=24.0, lead_percent=80.0)}
+    # It holds things by pressing on them; LeRobot limits its torque to a half.
+    return {
+        "gripper": JointLimits(
+            speed_percent=300.0, step_percent=16.0, lead_percent=80.0, hold_percent=40.0
+        )
+    }
 
 
 @dataclass(kw_only=True)
@@ -63,9 +71,9 @@ class GuardConfig:
     max_frame_age_s: float = 0.5
     # Without anything to do for this long the arm goes back to the pose at start; 0: it holds.
     park_after_s: float = 30.0
-    # Seconds that the way back takes; far joints take longer, as the speed limit allows.
+    # Seconds that the way back takes; a far joint takes longer, as its speed limit allows.
     park_s: float = 2.0
-    # A stop that comes back this often within a minute by itself is latched: servo overloads.
+    # An arm that presses on something this often within a minute is stopped.
     max_yields: int = 3
     # The arm stops while this file exists (for a button's script); empty: `stop` in the folder of
     # the control socket.

@@ -147,8 +147,12 @@ class ControlLoop:
                 self._report()
                 self._lifetime()
                 self.stats.work(time.perf_counter() - began)
-        finally:
-            self.arm.release()
+        except BaseException:
+            # Servos hold by themselves until the supervisor has started another control.
+            self.arm.release(torque_off=False)
+            raise
+        if left := self.arm.release():
+            self.emit("not_let_go", f"{', '.join(left)} may still hold", joints=list(left))
         self._await_recorder(peers)
 
     def _observe(self) -> Observation | None:

@@ -15,11 +15,12 @@ class Parking:
     """A straight way in joint space.
 
     Args:
-        seconds: How long it takes; far joints take longer, as the guard allows.
+        seconds: How long it takes at the least.
         period_s: Of the control loop.
     """
 
     def __init__(self, seconds: float, period_s: float) -> None:
+        self._least_s = seconds
         self._seconds = seconds
         self._period_s = period_s
         self._began: float | None = None
@@ -28,9 +29,16 @@ class Parking:
     def active(self) -> bool:
         return self._began is not None
 
-    def begin(self, now_s: float) -> None:
+    def begin(self, now_s: float, needs_s: float = 0.0) -> None:
+        """Set out, if it is not under way.
+
+        Args:
+            now_s: Any clock.
+            needs_s: How long the guard needs for the way.
+        """
         if self._began is None:
             self._began = now_s
+            self._seconds = max(self._least_s, 1.2 * needs_s)
 
     def end(self) -> None:
         self._began = None
@@ -41,10 +49,17 @@ class Parking:
         steps = max(1.0, (self._seconds - elapsed) / self._period_s)
         return (last + (target - last) / steps).astype(np.float32)
 
+    @property
+    def limit_s(self) -> float:
+        """The longest that it may take, s."""
+        return self._seconds * _LIMIT
+
+    def overdue(self, now_s: float) -> bool:
+        """Whether it took so long that it never will arrive."""
+        return self._began is not None and now_s - self._began >= self.limit_s
+
     def done(self, last: Vector | None, target: Vector | None, now_s: float) -> bool:
         """Whether it is over, since it has arrived or can't."""
         if self._began is None or last is None or target is None:
             return False
-        elapsed = now_s - self._began
-        there = bool(np.allclose(last, target, atol=1e-3))
-        return there or elapsed >= self._seconds * _LIMIT
+        return bool(np.allclose(last, target, atol=1e-3)) or self.overdue(now_s)

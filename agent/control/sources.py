@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +11,7 @@ from numpy.typing import NDArray
 from agent.control.arm import Observation
 from agent.control.policy_role import PolicyRole
 from agent.control.timeline import Timeline
-from robots.errors import DeviceError
-
-logger = logging.getLogger(__name__)
+from robots.arm.leader import Leader
 
 
 class Source(Protocol):
@@ -74,7 +71,7 @@ class TeleopSource:
     name = "teleop"
 
     def __init__(self, teleop: Teleoperator, action_names: tuple[str, ...]) -> None:
-        self._teleop = teleop
+        self._leader = Leader(teleop)
         self._names = action_names
 
     def connect(self) -> None:
@@ -83,27 +80,11 @@ class TeleopSource:
         Raises:
             DeviceError: no connection, or not calibrated.
         """
-        try:
-            self._teleop.connect(calibrate=False)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise DeviceError(
-                f"the teleoperator can't be connected: {error}",
-                field="--teleop.type",
-                value=self._teleop.name,
-            ) from error
-        if not self._teleop.is_calibrated:
-            raise DeviceError(
-                "the teleoperator isn't calibrated",
-                field="--teleop.id",
-                value=self._teleop.id,
-                remedy="Run `lerobot-calibrate` with the same --teleop flags",
-            )
+        self._leader.connect()
 
     def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
-        try:
-            action = self._teleop.get_action()
-        except (OSError, RuntimeError) as error:
-            logger.warning("the teleoperator failed: %s", error)
+        action = self._leader.read()
+        if action is None or not all(name in action for name in self._names):
             return None
         return np.array([action[name] for name in self._names], np.float32)
 
@@ -111,5 +92,4 @@ class TeleopSource:
         """A leader plans nothing."""
 
     def disconnect(self) -> None:
-        if self._teleop.is_connected:
-            self._teleop.disconnect()
+        self._leader.disconnect()

@@ -5,13 +5,13 @@ Pure: no clock, no arm.
 ========  ==========================================================================================
 DRIVE     the source's actions pass the guard to the arm
 HOLD      the goals stay as they are, torque on: a stop, or servos that ask for it
-YIELD     the goals come to where the joints are, torque on: something is pressed on
+YIELD     the goals of joints that press come to where they are, torque on; also under a stop
 PARK      back to the pose at start: before a rest, or before the end
 REST      torque off, in the pose at start: too hot
 ========  ==========================================================================================
 
-A latched stop comes before everything: nothing moves, not even to park. A rest that has begun stays
-one until the servos are cool and the stop is cleared.
+A latched stop comes before everything: nothing moves, not even to park; what presses on something
+gives way. A rest that has begun stays one until the servos are cool and the stop is cleared.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Watch:
         """
         if stop is not None:
             mode, self.cause = Mode.REST if resting else Mode.HOLD, stop
+            if demand is not None and demand.kind == "yield" and not resting:
+                mode = Mode.YIELD
         elif demand is None:
             mode, self.cause = Mode.DRIVE, ""
         else:

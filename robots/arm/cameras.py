@@ -30,6 +30,9 @@ FROZEN_TRAVEL = 0.05
 """Identical pixels for this long, while a joint went through this share of its range: a sensor's
 noise alone makes two pictures differ, a drawn scene needs motion to."""
 
+REOPEN_EVERY_S = 30.0
+"""A picture that stays black or frozen: some cameras come up so, a lens cap stays a lens cap."""
+
 RECONNECT_AFTER_S = 2.0
 """A picture this old: the camera is taken for hung and opened anew."""
 
@@ -60,6 +63,7 @@ class SupervisedCamera:
         self._thin: NDArray[Any] | None = None
         self._changed = 0.0
         self._travel = self._changed_at_travel = 0.0
+        self._reopen_at = np.inf
         self._reconnecting: threading.Thread | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -84,10 +88,8 @@ class SupervisedCamera:
 
     def read_latest(self, max_age_ms: int = 500) -> NDArray[Any]:
         """The newest picture there is, however old: ask ``fault`` before it is believed."""
-        if self._reconnecting is not None:
-            if self._reconnecting.is_alive():
-                return self._last_frame()
-            self._reconnecting = None
+        if self._away():
+            return self._last_frame()
         now = time.perf_counter()
         try:
             frame = self.inner.read_latest(max_age_ms=round(self._max_age_s * 1e3))
@@ -105,10 +107,16 @@ class SupervisedCamera:
     def read_latest_depth(self, max_age_ms: int = 500) -> NDArray[Any]:
         """The same for depth."""
         try:
-            if self._reconnecting is None:
-                self._depth = self.inner.read_latest_depth(round(self._max_age_s * 1e3))
-        except CAMERA_ERRORS:
+            if self._away():
+                raise TimeoutError("it is being opened anew")
+            self._depth = self.inner.read_latest_depth(round(self._max_age_s * 1e3))
+            if not getattr(self.inner, "use_rgb", True):
+                self._fault, self._taken = "", time.perf_counter()
+        except TimeoutError:
             self._fault = self._fault or "stale"
+        except CAMERA_ERRORS as error:
+            self._fault = "lost"
+            self._reconnect(brief(error))
         if self._depth is None:
             self._depth = np.zeros((self.height, self.width, 1), np.uint16)
         return self._depth
@@ -140,6 +148,11 @@ class SupervisedCamera:
 
     # ---------------------------------------------------------------------------------------
 
+    def _away(self) -> bool:
+        if self._reconnecting is not None and not self._reconnecting.is_alive():
+            self._reconnecting = None
+        return self._reconnecting is not None
+
     def _last_frame(self) -> NDArray[Any]:
         if self._frame is None:
             return np.zeros((self.height, self.width, 3), np.uint8)
@@ -166,6 +179,11 @@ class SupervisedCamera:
             self._fault = "frozen"
         else:
             self._fault = ""
+        if self._fault not in ("black", "frozen"):
+            self._reopen_at = now + FROZEN_S
+        elif now >= self._reopen_at:
+            self._reopen_at = now + REOPEN_EVERY_S
+            self._reconnect(f"its picture is {self._fault}")
 
     def _reconnect(self, cause: str) -> None:
         logger.warning("camera %s: %s; opening it anew", self.name, cause)

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 
 from robots.arm.deadline import deadline
 from robots.arm.health import ORDER, Finding
-from robots.arm.limb import BUS_ERRORS, Limb, brief
+from robots.arm.limb import Limb, brief
 from robots.arm.part import EXCHANGE_LIMIT_S, Part, Told
+from robots.arm.registers import BUS_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -89,11 +90,14 @@ class Care:
             return
         self._poll_at = now + POLL_EVERY_S
         for part in self._parts:
+            asked = [joint for joint in part.limb.joints if joint not in part.silent]
+            if part.lost or not asked:
+                continue
             register = ORDER[part.poll % len(ORDER)]
             part.poll += 1
             try:
                 with deadline(EXCHANGE_LIMIT_S):
-                    part.health.note(register, part.limb.read(register))
+                    part.health.note(register, part.limb.read(register, asked))
             except BUS_ERRORS as error:
                 self._counts["failed_polls"] += 1
                 logger.debug("reading %s failed: %s", register, brief(error))
@@ -103,14 +107,11 @@ class Care:
 
     def demand(self) -> Demand | None:
         """What the servos ask for now; the gravest of all."""
-        if time.monotonic() < self._yield_until:
-            return self._yielding
-        found = [(f, part) for part in self._parts for f in self._grave(part)]
+        found = [self._demanded(part, f) for part in self._parts for f in self._grave(part)]
+        if self._yielding is not None and time.monotonic() < self._yield_until:
+            found.append(self._yielding)
         if found:
-            finding, part = min(found, key=lambda pair: _GRAVITY.index(pair[0].kind))
-            cause = f"{finding.kind}: {finding.detail}"
-            joints, presses = part.named(finding.joints), finding.kind == "overload"
-            return Demand(_KINDS[finding.kind], cause, joints, presses)
+            return min(found, key=lambda d: _GRAVITY.index(d.cause.partition(":")[0]))
         if self.resting and not all(part.health.cool for part in self._parts):
             return Demand("rest", "hot: cooling down")
         return None
@@ -168,6 +169,11 @@ class Care:
         found = part.health.findings()
         return [f for f in found if not (self.resting and f.kind in _OF_REST)]
 
+    def _demanded(self, part: Part, finding: Finding) -> Demand:
+        cause = f"{finding.kind}: {finding.detail}"
+        presses = finding.kind == "overload"
+        return Demand(_KINDS[finding.kind], cause, part.named(finding.joints), presses)
+
     def _heed(self, part: Part) -> None:
         if self.resting and any(part.health.to_json().get("Torque_Enable", {}).values()):
             part.attempt(lambda limb: limb.let_go(), "letting go again")
@@ -176,10 +182,7 @@ class Care:
                 self._hold_again(part, finding.joints)
             if _KINDS[finding.kind] == "yield":
                 self._yield_until = time.monotonic() + YIELD_S
-                cause = f"{finding.kind}: {finding.detail}"
-                self._yielding = Demand(
-                    "yield", cause, part.named(finding.joints), finding.kind == "overload"
-                )
+                self._yielding = self._demanded(part, finding)
 
     def _hold_again(self, part: Part, joints: tuple[str, ...]) -> None:
         self._held.update(part.named(joints))

@@ -1,7 +1,7 @@
 """A bound on time for code that has none: the vendor's SDK reads on for as long as noise arrives.
 
 By SIGALRM, so for the main thread only; elsewhere (connecting again, in a thread of its own, where
-nothing waits for it) the block runs unbounded.
+nothing waits for it) the block runs unbounded. Not to be nested.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+_AGAIN_S = 0.05
+"""Raised again until the block is left: somewhere inside, an ``except OSError`` may take it for an
+error of the port and go on."""
 
 
 class DeadlineError(TimeoutError):
@@ -23,14 +27,21 @@ def deadline(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    inside = True
 
     def up(number: int, frame: FrameType | None) -> None:
-        raise DeadlineError(f"no end within {seconds * 1e3:.0f} ms")
+        if inside:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+            raise DeadlineError(f"no end within {seconds * 1e3:.0f} ms")
 
-    before = signal.signal(signal.SIGALRM, up)
+    signal.signal(signal.SIGALRM, up)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield
+        try:
+            yield
+        finally:
+            inside = False
     finally:
+        # Twice: the alarm may come at the very line above, and not again before this one.
+        inside = False
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)

@@ -67,11 +67,14 @@ class Health:
         self.joints = joints
         self.readings: dict[str, dict[str, int]] = {}
         self._seen: dict[tuple[str, str], int] = {}
-        self._resting = False
+        self._read: frozenset[str] = frozenset()
 
     def note(self, register: str, values: Mapping[str, float]) -> None:
         """Take what was read of a register: joint → raw value (°C, 0.1 V, 0.1 % of the torque)."""
-        self.readings[register] = {joint: int(value) for joint, value in values.items()}
+        self.readings.setdefault(register, {}).update(
+            {joint: int(value) for joint, value in values.items()}
+        )
+        self._read = frozenset(values)
         if register == "Status":
             for alarm in Alarm:
                 self._count(alarm.name or "", lambda j, a=alarm: bool(self._get(register, j) & a))
@@ -82,9 +85,10 @@ class Health:
         elif register == "Torque_Enable":
             self._count("off", lambda j: not self._get(register, j))
 
-    def forget(self) -> None:
-        """The arm was away: nothing that was read counts."""
-        self._seen.clear()
+    def forget(self, *, keep_heat: bool = False) -> None:
+        """The arm was away: nothing that was read counts, but that a resting arm was hot."""
+        kept = ("hot", "warm", "not cool") if keep_heat else ()
+        self._seen = {k: n for k, n in self._seen.items() if k[1] in kept}
         self.readings.clear()
 
     def expect_torque(self) -> None:
@@ -124,7 +128,7 @@ class Health:
 
     def _count(self, what: str, holds: object) -> None:
         assert callable(holds)
-        for joint in self.joints:
+        for joint in self._read:
             before = self._seen.get((joint, what), 0)
             self._seen[joint, what] = min(_AGREE, before + 1) if holds(joint) else 0
 

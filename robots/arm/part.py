@@ -9,7 +9,8 @@ from typing import Any
 
 from robots.arm.deadline import deadline
 from robots.arm.health import Health
-from robots.arm.limb import BUS_ERRORS, Limb, brief
+from robots.arm.limb import Limb, brief
+from robots.arm.registers import BUS_ERRORS
 
 logger = logging.getLogger(__name__)
 

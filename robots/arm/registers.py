@@ -48,9 +48,9 @@ def is_feetech(bus: Any) -> bool:
     return isinstance(bus, FeetechMotorsBus)
 
 
-def answers(bus: Any, servo_id: int) -> bool:
+def answers(bus: Any, servo_id: int, tries: int = _TRIES) -> bool:
     """Whether a servo of that id answers a ping, alarm or not."""
-    for _ in range(_TRIES):
+    for _ in range(tries):
         # The SDK indexes into an answer that was cut short.
         with contextlib.suppress(IndexError):
             _, result, _ = bus.packet_handler.ping(bus.port_handler, servo_id)

@@ -1,6 +1,7 @@
 """The supervised arm: LeRobot's unmodified driver, and what a daemon does when it is not well.
 
-Nothing here raises once the arm is connected, and nothing waits longer than the SDK's time-outs:
+Nothing here raises once the arm is connected, and a tick waits no longer than a few of the SDK's
+time-outs, ``EXCHANGE_LIMIT_S`` each at the most:
 
 ==========  ===================================================================================
 *retry*     an answer was lost, late, damaged or impossible: this tick has no observation, nor have
@@ -30,11 +31,12 @@ from robots.arm.cameras import CAMERA_ERRORS, SupervisedCamera, supervise_camera
 from robots.arm.care import Care
 from robots.arm.deadline import deadline
 from robots.arm.health import Health
-from robots.arm.limb import BUS_ERRORS, Limb, brief, is_port_error
+from robots.arm.limb import Limb, brief, is_port_error
 from robots.arm.motion import Motion
 from robots.arm.part import EXCHANGE_LIMIT_S, Part, Told
 from robots.arm.parts import followers
 from robots.arm.ranges import joint_ranges
+from robots.arm.registers import BUS_ERRORS
 from robots.arm.settling import Settling
 from robots.errors import DeviceError
 
@@ -79,6 +81,8 @@ class SupervisedArm:
         self._ask_at = 0.0
         self._settling = Settling()
         self._thread: threading.Thread | None = None
+        self._taken: list[Part] = []
+        self._connected_again = False
         self._closing = threading.Event()
 
     # The beginning -------------------------------------------------------------------------
@@ -90,27 +94,40 @@ class SupervisedArm:
             DeviceError: no connection, or another calibration. Nothing was moved.
         """
         self._closing.clear()
+        self._taken.clear()
         try:
             self._switch_on()
             if self._parts:
                 for part in self._parts:
                     part.limb.connect()
+                    self._taken.append(part)
                 for camera in self.cameras.values():
                     camera.connect()
             else:
                 self._connect_generic()
         except (*BUS_ERRORS, *CAMERA_ERRORS) as error:
-            self.release()
+            self._give_back()
             raise DeviceError(
                 f"the robot can't be connected: {brief(error)}",
                 field="--robot.type",
                 value=self.robot.name,
                 remedy="`armada doctor` says what is missing",
             ) from error
-        except DeviceError:
-            self.release()
+        except BaseException:
+            self._give_back()
             raise
         self._motion = Motion(joint_ranges(self.robot))
+
+    @property
+    def found_holding(self) -> bool:
+        """Whether the arm held itself up when it was connected last."""
+        return bool(self._parts) and all(part.limb.found_holding for part in self._parts)
+
+    def _give_back(self) -> None:
+        """Leave the arm as it was found: what held goes on holding, in mid-air perhaps."""
+        for part in self._taken:
+            part.limb.release(torque_off=not part.limb.found_holding)
+        self.release(torque_off=False)
 
     def _switch_on(self) -> None:
         if hasattr(self.robot, "switch_on"):
@@ -166,6 +183,8 @@ class SupervisedArm:
             return None
         if self.state == "degraded":
             # Was it its cable, or its power? Then it is limp.
+            for part in self._parts:
+                part.silent = ()
             self.care.hold_limp()
             self._set_state("ok", "all servos answer again")
         self._look_at_cameras()
@@ -184,8 +203,9 @@ class SupervisedArm:
         return True
 
     def poll(self) -> None:
-        """Look after the servos; call once a tick, after acting."""
-        if self.state != "ok" or self._settling.waits(time.monotonic()):
+        """Look after the servos, those also whose neighbours don't answer; call once a tick, after
+        acting."""
+        if self._settling.waits(time.monotonic()):
             return
         failed = self.counts["failed_polls"]
         self.care.poll()
@@ -247,10 +267,15 @@ class SupervisedArm:
             self._thread.start()
         elif not self._thread.is_alive():
             self._thread = None
+            if not self._connected_again:
+                logger.error("connecting again ended without a result; trying anew")
+                return
+            self._connected_again = False
             self._failures = 0
             self._motion.forget()
             for part in self._parts:
-                part.health.forget()
+                part.silent = ()
+                part.health.forget(keep_heat=self.care.resting)
             self._set_state("ok", "the arm answers again")
 
     def _reconnect(self) -> None:
@@ -263,13 +288,16 @@ class SupervisedArm:
                     self._connect_generic()
                 for part in self._parts:
                     if part.lost:
-                        part.limb.connect()
+                        part.limb.connect(
+                            hold=not self.care.resting, cancelled=self._closing.is_set
+                        )
                         part.lost = False
             except (*BUS_ERRORS, *CAMERA_ERRORS, DeviceError) as error:
                 logger.info("the arm is still away: %s", brief(error))
                 if isinstance(error, DeviceError):
                     self.told.begin("arm_refused", str(error))
             else:
+                self._connected_again = True
                 return
 
     def _set_state(self, state: str, cause: str) -> None:
@@ -293,21 +321,26 @@ class SupervisedArm:
 
     # The end -------------------------------------------------------------------------------
 
-    def release(self) -> None:
+    def release(self, *, torque_off: bool = True) -> tuple[str, ...]:
         """Let go: torque off where the driver's configuration says so, port and cameras closed.
 
         Whatever part fails, the others are still tried: LeRobot's ``disconnect`` stops at the first
         dead servo, which leaves the others torqued and the port open.
+
+        Args:
+            torque_off: ``False``: only close, whatever the configuration says.
+
+        Returns:
+            Joints that should have been let go and still hold, or don't say.
         """
+        left: tuple[str, ...] = ()
         self._closing.set()
         if self._thread is not None:
             self._thread.join(2.0)
         for part in self._parts:
             config = part.limb.follower.config
-            wanted = bool(getattr(config, "disable_torque_on_disconnect", True))
-            left = part.limb.release(torque_off=wanted)
-            if left:
-                logger.error("still hold or don't say: %s", ", ".join(part.named(left)))
+            wanted = torque_off and getattr(config, "disable_torque_on_disconnect", True)
+            left += part.named(part.limb.release(torque_off=bool(wanted)))
         for camera in self.cameras.values():
             with contextlib.suppress(*CAMERA_ERRORS):
                 camera.disconnect()
@@ -318,3 +351,4 @@ class SupervisedArm:
                 logger.warning("disconnecting failed: %s", brief(error))
         if hasattr(self.robot, "switch_off"):
             self.robot.switch_off()
+        return left

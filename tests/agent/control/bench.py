@@ -48,6 +48,8 @@ class PlayedArm:
         self.blind: dict[str, str] = {}
         self.told: list[tuple[str, str, dict[str, Any]]] = []
         self.polls = 0
+        self.torque_off: bool | None = None
+        self.stuck: NDArray[np.float32] | None = None
         self.taken_hold_of: set[str] = set()
 
     @property
@@ -61,7 +63,7 @@ class PlayedArm:
 
     def act(self, action: NDArray[np.float32]) -> bool:
         self.sent.append(action.tolist())
-        self.position = action
+        self.position = action if self.stuck is None else self.stuck
         return True
 
     def poll(self) -> None:
@@ -87,8 +89,9 @@ class PlayedArm:
     def to_json(self) -> dict[str, Any]:
         return {"arm": self.state_}
 
-    def release(self) -> None:
-        self.released = True
+    def release(self, *, torque_off: bool = True) -> tuple[str, ...]:
+        self.released, self.torque_off = True, torque_off
+        return ()
 
     def recorded(self) -> tuple[int, NDArray[np.float32]]:
         return 0, np.array([5.0, 5.0], np.float32)
@@ -163,6 +166,7 @@ class Bench:
             **given,
         )
         self.events: list[dict[str, Any]] = []
+        self.expected: type[Exception] | None = None
         self._folder = folder
         self.peers = Peers(
             folder / "s", {"recorder": self.recorder, "supervisor": _Listening(self.loop)}
@@ -174,7 +178,11 @@ class Bench:
         wait_until(lambda: self.loop.stats.ticks > 3)
 
     def _run(self) -> None:
-        self.loop.run(self.peers)
+        try:
+            self.loop.run(self.peers)
+        except ArithmeticError as error:
+            if self.expected is None or not isinstance(error, self.expected):
+                raise
         self.peers.close()
 
     def record(self) -> Channel:

@@ -115,3 +115,85 @@ def test_with_nothing_to_do_for_long_it_parks_and_goes_on_when_there_is(tmp_path
     bench.leader.value = value
     wait_until(lambda: bench.loop.stats.driven > driven + 3)
     bench.end()
+
+
+def test_with_a_source_that_has_nothing_a_stop_is_cleared_without_harm(bench: Bench) -> None:
+    bench.order(lambda: bench.loop.set_source("hold"))
+    for _ in range(3):
+        bench.order(lambda: bench.loop.stop("a button"))
+        ticks = bench.loop.stats.ticks
+        wait_until(lambda n=ticks: bench.loop.stats.ticks > n + 3)
+        bench.order(bench.loop.clear)
+        bench.arm.wants = Demand("yield", "overload", ("a",))
+        wait_until(lambda: bench.loop.driver.watch.mode is Mode.YIELD)
+        bench.arm.wants = None
+        wait_until(lambda: bench.loop.driver.watch.mode is Mode.DRIVE)
+    assert bench.thread.is_alive()
+
+
+def test_only_the_joint_that_presses_gives_way_and_only_once(bench: Bench) -> None:
+    wait_until(lambda: bench.loop.stats.driven > 10)
+    bench.arm.stuck = np.array([1.0, 2.0], np.float32)
+    wait_until(lambda: bench.arm.position is bench.arm.stuck)
+    bench.arm.wants = Demand("yield", "overload", ("a",))
+    wait_until(lambda: bench.loop.driver.watch.mode is Mode.YIELD)
+    ticks = bench.loop.stats.ticks
+    wait_until(lambda: bench.loop.stats.ticks > ticks + 5)
+    assert bench.arm.sent[-1][0] == pytest.approx(1.0)
+    assert bench.arm.sent[-1][1] != pytest.approx(2.0, abs=0.5), "it goes on holding"
+    bench.arm.stuck = np.array([0.0, 2.0], np.float32)
+    ticks = bench.loop.stats.ticks
+    wait_until(lambda: bench.loop.stats.ticks > ticks + 5)
+    assert bench.arm.sent[-1][0] == pytest.approx(1.0), "it doesn't sink with the joint"
+
+
+def test_a_stopped_arm_does_not_press_on_what_is_in_its_way(bench: Bench) -> None:
+    wait_until(lambda: bench.loop.stats.driven > 10)
+    bench.arm.stuck = np.array([1.0, 2.0], np.float32)
+    wait_until(lambda: bench.arm.sent[-1][0] > 40)
+    bench.order(lambda: bench.loop.stop("a hand in the way"))
+    slack = bench.loop.driver.guard.slack[0] + 0.01
+    wait_until(lambda: abs(bench.arm.sent[-1][0] - 1.0) <= slack, what="its goal came back")
+
+
+def test_a_complaint_on_the_last_way_back_does_not_keep_it_from_ending(bench: Bench) -> None:
+    wait_until(lambda: bench.loop.stats.driven > 10)
+    bench.loop.soon(lambda: bench.loop.shutdown("over"))
+    bench.arm.wants = Demand("yield", "overload", ("a",))
+    wait_until(lambda: bench.loop.driver.watch.mode is Mode.YIELD or bench.arm.released)
+    bench.arm.wants = None
+    bench.thread.join(20)
+    assert bench.arm.released
+
+
+def test_an_arm_that_does_not_answer_is_waited_for_before_it_is_let_go(bench: Bench) -> None:
+    wait_until(lambda: bench.loop.stats.driven > 10)
+    bench.arm.state_ = "degraded"
+    bench.loop.soon(lambda: bench.loop.shutdown("over"))
+    ticks = bench.loop.stats.ticks
+    wait_until(lambda: bench.loop.stats.ticks > ticks + 20)
+    assert not bench.arm.released, "let go here, it would fall"
+    bench.arm.state_ = "ok"
+    bench.thread.join(20)
+    assert bench.arm.sent[-1] == pytest.approx([1.0, 2.0], abs=1e-2)
+
+
+def test_without_leave_to_park_a_hot_arm_holds(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, park=False)
+    bench.arm.wants = Demand("rest", "hot", ("a",))
+    wait_until(lambda: bench.loop.driver.watch.mode is Mode.HOLD)
+    assert not bench.arm.resting
+    bench.end()
+
+
+def test_a_defect_in_the_loop_leaves_the_arm_holding(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    def fails() -> None:
+        raise ZeroDivisionError("a defect")
+
+    bench.expected = ZeroDivisionError
+    bench.loop.soon(fails)
+    bench.thread.join(20)
+    assert bench.arm.released
+    assert not bench.arm.torque_off

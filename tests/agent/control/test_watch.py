@@ -44,7 +44,8 @@ def test_what_the_servos_demand_is_done(kind: str | None, parked: bool, mode: Mo
 @given(st.sampled_from((None, *KINDS)), st.booleans())
 def test_a_stop_comes_before_everything(kind: str | None, parked: bool) -> None:
     watch = Watch(3)
-    assert decide(watch, stop="a button", kind=kind, parked=parked) is Mode.HOLD
+    mode = decide(watch, stop="a button", kind=kind, parked=parked)
+    assert mode is (Mode.YIELD if kind == "yield" else Mode.HOLD)
     assert watch.cause == "a button"
 
 
@@ -67,7 +68,7 @@ def test_nobody_drives_while_it_is_stopped_or_servos_complain(
         mode = decide(watch, now, stop="s" if stopped else None, kind=kind, parked=parked)
         assert (mode is Mode.DRIVE) == (not stopped and kind is None)
         if stopped:
-            assert mode in (Mode.HOLD, Mode.REST)
+            assert mode in (Mode.HOLD, Mode.YIELD)
 
 
 def test_an_arm_that_yields_again_and_again_wants_to_be_stopped() -> None:

@@ -86,8 +86,8 @@ def test_each_joint_has_its_limits(arm: Arm) -> None:
     guard = Guard(arm.layout.action_names, arm.ranges(), 1 / 30, GuardConfig())
     names = list(arm.layout.action_names)
     step = dict(zip(names, guard.step / (guard.high - guard.low), strict=True))
-    assert step["left_gripper.pos"] == step["right_gripper.pos"] == pytest.approx(0.24)
-    assert step["left_elbow_flex.pos"] == pytest.approx(0.12)
+    assert step["left_gripper.pos"] == step["right_gripper.pos"] == pytest.approx(0.16)
+    assert step["left_elbow_flex.pos"] == pytest.approx(0.08)
 
 
 def test_one_that_is_unplugged_comes_back_and_the_other_never_lets_go(

@@ -5,6 +5,7 @@ A command is answered at once; what takes longer shows up as events.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from robots.errors import ArmadaError
 
 Handler = Callable[[dict[str, Any]], Any]
 """Takes the command's arguments, returns the result (JSON), raises ArmadaError to refuse."""
+
+_TELL = ("supervisor", "link")
 
 
 class OperatorRole:
@@ -41,7 +44,7 @@ class OperatorRole:
 
     def on_message(self, peer: Peer, message: Message) -> None:
         if message.kind == "event":
-            self._relay(message.fields, peer.role)
+            self._relay(_event(message, peer.role), peer.role)
             return
         if message.kind != "command":
             return
@@ -60,3 +63,24 @@ class OperatorRole:
 
     def on_lost(self, peer: Peer) -> None:
         """Operators come and go."""
+
+
+def _event(message: Message, role: str) -> dict[str, Any]:
+    """An event as everybody may rely on it.
+
+    Raises:
+        ValueError: it is none, or not theirs to tell.
+    """
+    if role not in _TELL:
+        raise ValueError(f"no events are taken from the {role}")
+    time_s, data = message.fields.get("time"), message.fields.get("data", {})
+    if not isinstance(time_s, int | float) or not math.isfinite(time_s):
+        raise ValueError(f"time={time_s!r}: must be a number")
+    if not isinstance(data, dict):
+        raise ValueError(f"data={data!r}: must be an object")
+    return {
+        "event": message.text("event"),
+        "cause": message.text("cause"),
+        "time": time_s,
+        "data": data,
+    }

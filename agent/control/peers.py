@@ -1,12 +1,16 @@
 """Everybody who talks to the control process: accept, hello, and who is who.
 
 Nothing here blocks: the control loop polls it once a tick. What a peer says is handed to the
-handler of its role; a peer that closes, misbehaves or dies is an end of file and is forgotten.
+handler of its role; a peer that closes or dies is an end of file and is forgotten. So is one that
+talks nonsense: it is hung up on, with one line in the log, and nobody else notices.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,11 +18,36 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.ipc import Channel, Message, listen
+from robots.errors import ArmadaError
 
 logger = logging.getLogger(__name__)
 
 _KEEPER = "supervisor"
 _UNHEARD = 200
+
+_MOST_PEERS = 64
+"""An agent has fewer than ten; select() can't do with more than a thousand."""
+
+_MOST_MESSAGES = 100
+"""Of one peer in one tick; the rest are taken in the next."""
+
+_REASON = 300
+_MOST_PID = 1 << 22
+_CREDENTIALS = struct.Struct("=iII")
+
+_MAX_HEADER_B = 256 * 1024
+"""No peer has so much to say; control parses it between two ticks."""
+
+_NONSENSE = (
+    ArmadaError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What comes of handling a message whose fields are not what they should be."""
 
 
 @dataclass(eq=False)
@@ -43,7 +72,8 @@ class Role(Protocol):
     """What the control loop does for one kind of peer."""
 
     def welcome(self, peer: Peer) -> dict[str, Any]:
-        """Fields of the welcome message; called once per peer."""
+        """Fields of the welcome message; called once per peer. Like ``on_message`` it may raise
+        ``ValueError`` and its like for what it can't use: the peer is hung up on."""
 
     def on_message(self, peer: Peer, message: Message) -> None:
         """A message arrived."""
@@ -71,8 +101,8 @@ class Peers:
         self._accept()
         for peer in list(self._peers):
             peer.channel.flush()
-            for message in peer.channel.receive():
-                self._dispatch(peer, message)
+            if reason := self._hear(peer):
+                self._hang_up(peer, reason)
             if peer.channel.closed:
                 self._peers.remove(peer)
                 if peer.role:
@@ -97,31 +127,54 @@ class Peers:
         self._listener.close()
 
     def _accept(self) -> None:
-        while True:
+        while len(self._peers) < _MOST_PEERS:
             try:
                 sock, _ = self._listener.accept()
-            except BlockingIOError:
+            except OSError:
+                # Nobody, or no descriptor is left for it: then it waits until one is.
                 return
-            self._peers.append(Peer(Channel(sock)))
+            channel = Channel(sock, max_header_b=_MAX_HEADER_B)
+            self._peers.append(Peer(channel, pid=_pid(sock)))
+
+    def _hear(self, peer: Peer) -> str:
+        """Hand out what it says; why it must be hung up on, if it must."""
+        for message in peer.channel.receive(_MOST_MESSAGES):
+            try:
+                self._dispatch(peer, message)
+            except _NONSENSE as error:
+                return f"{message.kind}: {type(error).__name__}: {error}"
+        return peer.channel.fault
+
+    def _hang_up(self, peer: Peer, reason: str) -> None:
+        reason = " ".join(reason.split())[:_REASON]
+        logger.warning("hung up on the %s, pid %d: %s", peer.role or "stranger", peer.pid, reason)
+        peer.channel.send("refused", message=reason)
+        peer.channel.close()
 
     def _dispatch(self, peer: Peer, message: Message) -> None:
         if peer.role:
             self._roles[peer.role].on_message(peer, message)
             return
         role = message.fields.get("role")
-        if message.kind != "hello" or role not in self._roles:
-            peer.channel.send(
-                "refused", message=f"expected a hello with a role of {[*self._roles]}"
-            )
-            peer.channel.close()
-            return
-        peer.role = role
-        peer.pid = int(message.fields.get("pid", 0))
+        if message.kind != "hello" or not isinstance(role, str) or role not in self._roles:
+            raise ValueError(f"expected a hello with a role of {[*self._roles]}")
+        if "pid" in message.fields:
+            peer.pid = message.whole("pid", high=_MOST_PID)
         peer.subscribed = bool(message.fields.get("subscribe", False))
         peer.hello = message.fields
-        peer.channel.send("welcome", **self._roles[role].welcome(peer))
+        welcome = self._roles[role].welcome(peer)
+        peer.role = role
+        peer.channel.send("welcome", **welcome)
         while role == _KEEPER and peer.subscribed and self._unheard:
             peer.channel.send("event", **self._unheard.popleft())
+
+
+def _pid(sock: socket.socket) -> int:
+    """The peer's process id by the kernel's account; 0 where it has none."""
+    with contextlib.suppress(AttributeError, OSError, struct.error):
+        said = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(said)[0])
+    return 0
 
 
 Emit = Callable[..., None]

@@ -22,6 +22,9 @@ from agent.control.stats import LoopStats
 from agent.control.timeline import Timeline
 from agent.ipc import FrameBuffer, Message
 
+_MOST_ACTIONS = 10_000
+"""In a chunk: minutes."""
+
 
 @dataclass
 class _Request:
@@ -123,15 +126,16 @@ class PolicyRole:
     # What the peers call -------------------------------------------------------------------
 
     def welcome(self, peer: Peer) -> dict[str, Any]:
-        self._workers.append(_Worker(peer, int(peer.hello["generation"])))
+        generation = Message("hello", peer.hello).whole("generation")
+        self._workers.append(_Worker(peer, generation))
         return self._welcome | {"task": self.task}
 
     def on_message(self, peer: Peer, message: Message) -> None:
         worker = self._find(peer)
         if message.kind == "ready":
+            worker.digest = message.text("digest")
+            worker.chunk_size = message.whole("chunk_size", low=1, high=_MOST_ACTIONS)
             worker.ready = True
-            worker.digest = message["digest"]
-            worker.chunk_size = message["chunk_size"]
             self._emit(
                 "policy_ready",
                 "a policy worker has loaded its model and warmed up",
@@ -144,9 +148,9 @@ class PolicyRole:
             self._on_chunk(worker, message)
         elif message.kind == "error":
             worker.request = None
-            self._emit("policy_error", message["message"], generation=worker.generation)
+            self._emit("policy_error", message.text("message"), generation=worker.generation)
         elif message.kind == "failed":
-            self._emit("policy_failed", message["message"], generation=worker.generation)
+            self._emit("policy_failed", message.text("message"), generation=worker.generation)
 
     def on_lost(self, peer: Peer) -> None:
         worker = self._find(peer)
@@ -174,20 +178,38 @@ class PolicyRole:
 
     def _on_chunk(self, worker: _Worker, message: Message) -> None:
         request = worker.request
-        if request is None or message["request"] != request.number:
+        if request is None or message.whole("request") != request.number:
             return
         worker.request = None
+        chunk = self._chunk(message)
+        if isinstance(chunk, str):
+            self._emit("policy_error", chunk, generation=worker.generation, pid=worker.peer.pid)
+            return
         self._stats.latency(time.monotonic() - request.sent_s)
         if request.epoch != self.epoch or worker is not self._active:
             self._stats.stale_chunks += 1
             return
-        chunk = np.frombuffer(message.payload, np.float32).reshape(message["shape"])
         useful = self._timeline.add(
             chunk, observed=request.tick, generation=worker.generation, now=self._now
         )
         self._stats.chunks += 1
         if useful == 0:
             self._stats.stale_chunks += 1
+
+    def _chunk(self, message: Message) -> NDArray[np.float32] | str:
+        """(N, A) the actions, or what is wrong with them."""
+        shape, width = message.fields.get("shape"), len(self._buffer.layout.action_names)
+        length = shape[0] if isinstance(shape, list) and len(shape) == 2 else None
+        if (
+            not isinstance(length, int)
+            or not 1 <= length <= _MOST_ACTIONS
+            or shape != [length, width]
+        ):
+            return f"a chunk of shape {shape}, not (n, {width})"
+        if len(message.payload) != 4 * length * width:
+            return f"a chunk of shape {shape} in {len(message.payload)} bytes"
+        chunk = np.frombuffer(message.payload, np.float32).reshape(length, width)
+        return chunk if np.isfinite(chunk).all() else "a chunk with numbers that are none (NaN)"
 
     def _check_deadline(self) -> None:
         for worker in self._workers:

@@ -99,20 +99,24 @@ class RecorderRole:
     # What the peers call -------------------------------------------------------------------
 
     def welcome(self, peer: Peer) -> dict[str, Any]:
+        if self._peer is not None:
+            raise ValueError(f"there is a recorder already, pid {self._peer.pid}")
         self._peer = peer
         self._free = list(range(self._buffer.slots))
         return self._welcome
 
     def on_message(self, peer: Peer, message: Message) -> None:
         if message.kind == "free":
-            self._free.append(message["slot"])
+            slot = message.whole("slot", high=self._buffer.slots - 1)
+            if slot in self._free:
+                raise ValueError(f"slot={slot}: it is free already")
+            self._free.append(slot)
         elif message.kind == "ready":
+            self.episodes, self.frames = message.whole("episodes"), message.whole("frames")
             self.ready = True
-            self.episodes = message.fields.get("episodes", 0)
-            self.frames = message.fields.get("frames", 0)
         elif message.kind == "saved":
-            self.episodes, self.frames = message["episodes"], message["frames"]
-            self.unsaved -= 1
+            self.episodes, self.frames = message.whole("episodes"), message.whole("frames")
+            self.unsaved = max(0, self.unsaved - 1)
             self._emit("episode_saved", "an episode is on disk", **message.fields)
         elif message.kind in ("discarded", "repaired", "failed"):
             if message.kind == "failed":

@@ -5,7 +5,9 @@ the header as UTF-8 JSON, the payload. A channel keeps what the kernel would not
 of bounded size; when that is full a message is refused, never awaited: the control loop owns one
 end. A peer that died is an end of file, so liveness needs no protocol of its own.
 
-Both ends belong to one user on one host; the socket's folder has mode 0700.
+Both ends belong to one user on one host; the socket's folder has mode 0700. What a peer says may
+still be nonsense: a stream that can't be read closes the channel, and ``fault`` says why; a field
+of the wrong type raises ``ValueError`` when it is asked for (``Message.text``, ``Message.whole``).
 """
 
 from __future__ import annotations
@@ -25,6 +27,13 @@ _HEAD = struct.Struct("!II")
 _MAX_MESSAGE_B = 64 * 1024 * 1024
 """Far above any message; a larger length means that the stream is out of step."""
 
+_MAX_HEADER_B = 4 * 1024 * 1024
+"""A header is parsed in one go."""
+
+_READ_B = 1 << 16
+_READS = 64
+"""How much is taken in at once: whoever sends without end must not keep its reader for ever."""
+
 _OUTBOX_B = 4 * 1024 * 1024
 """Seconds of telemetry for a peer that is stopped; after that, messages to it are dropped."""
 
@@ -38,23 +47,52 @@ class Message:
     payload: bytes = b""
 
     def encode(self) -> bytes:
-        header = json.dumps({"kind": self.kind, **self.fields}, separators=(",", ":")).encode()
+        header = json.dumps({**self.fields, "kind": self.kind}, separators=(",", ":")).encode()
         return _HEAD.pack(len(header), len(self.payload)) + header + self.payload
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
 
+    def text(self, name: str) -> str:
+        """A field that is a text.
+
+        Raises:
+            ValueError: it is not, or not there.
+        """
+        value = self.fields.get(name)
+        if not isinstance(value, str):
+            raise ValueError(f"{name}={value!r}: must be a text")
+        return value
+
+    def whole(self, name: str, *, low: int = 0, high: int = 1 << 53) -> int:
+        """A field that is a whole number from ``low`` to ``high``.
+
+        Raises:
+            ValueError: it is not, or not there.
+        """
+        value = self.fields.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"{name}={value!r}: must be a whole number from {low} to {high}")
+        return value
+
 
 class Channel:
-    """One end of a connection. Not thread-safe: one owner, as every process here has one loop."""
+    """One end of a connection. Not thread-safe: one owner, as every process here has one loop.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        sock: Connected.
+        max_header_b: A larger header closes the channel.
+    """
+
+    def __init__(self, sock: socket.socket, *, max_header_b: int = _MAX_HEADER_B) -> None:
         sock.setblocking(False)
+        self._max_header_b = max_header_b
         self._sock = sock
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._deaf = False
         self.closed = False
+        self.fault = ""
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -64,7 +102,7 @@ class Channel:
         """Whether bytes wait for the kernel to take them (poll for writability then)."""
         return bool(self._outbox)
 
-    def send(self, kind: str, payload: bytes = b"", **fields: Any) -> bool:
+    def send(self, kind: str, /, payload: bytes = b"", **fields: Any) -> bool:
         """Queue a message and hand the kernel what it takes; never blocks.
 
         Returns ``False`` when the message was dropped: the peer is gone or its outbox is full.
@@ -89,11 +127,16 @@ class Channel:
                 return
             del self._outbox[:sent]
 
-    def receive(self) -> list[Message]:
-        """All messages that have arrived; never blocks. ``closed`` is set at the end of file."""
-        while not self.closed:
+    def receive(self, at_most: int | None = None) -> list[Message]:
+        """The messages that have arrived, the rest of more than ``at_most`` the next time; never
+        blocks. ``closed`` is set at the end of file."""
+        messages: list[Message] = []
+        for _ in range(_READS):
+            self._take(messages, at_most)
+            if self.closed or len(messages) == at_most:
+                break
             try:
-                data = self._sock.recv(1 << 16)
+                data = self._sock.recv(_READ_B)
             except BlockingIOError:
                 break
             except ConnectionResetError:
@@ -106,9 +149,8 @@ class Channel:
                 self.close()
                 break
             self._inbox += data
-        messages = []
-        while (message := self._next()) is not None:
-            messages.append(message)
+        else:
+            self._take(messages, at_most)
         return messages
 
     def wait(self, timeout_s: float | None) -> list[Message]:
@@ -138,20 +180,39 @@ class Channel:
         self._outbox.clear()
         self._sock.close()
 
+    def _take(self, messages: list[Message], at_most: int | None) -> None:
+        """Whole messages off the front of the inbox."""
+        while len(messages) != at_most and (message := self._next()) is not None:
+            messages.append(message)
+
     def _next(self) -> Message | None:
         if len(self._inbox) < _HEAD.size:
             return None
         header_b, payload_b = _HEAD.unpack_from(self._inbox)
-        if header_b + payload_b > _MAX_MESSAGE_B:
-            self.close()
+        if header_b > self._max_header_b or header_b + payload_b > _MAX_MESSAGE_B:
+            self._nonsense(f"a message of {header_b} + {payload_b} bytes")
             return None
         end = _HEAD.size + header_b + payload_b
         if len(self._inbox) < end:
             return None
-        fields = json.loads(self._inbox[_HEAD.size : _HEAD.size + header_b])
+        try:
+            fields = json.loads(self._inbox[_HEAD.size : _HEAD.size + header_b])
+        except (ValueError, RecursionError) as error:
+            self._nonsense(f"a header that is not JSON: {error}")
+            return None
         payload = bytes(self._inbox[_HEAD.size + header_b : end])
         del self._inbox[:end]
-        return Message(fields.pop("kind"), fields, payload)
+        kind = fields.pop("kind", None) if isinstance(fields, dict) else None
+        if not isinstance(kind, str):
+            self._nonsense("a header that is no object with a kind")
+            return None
+        return Message(kind, fields, payload)
+
+    def _nonsense(self, what: str) -> None:
+        """Nothing after it can be trusted either."""
+        self.fault = what
+        self._inbox.clear()
+        self.close()
 
 
 def listen(path: Path) -> socket.socket:

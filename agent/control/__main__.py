@@ -30,7 +30,7 @@ own 5 ms, at each of the many reads of the vendor's SDK, make a tick of tens of 
 
 def main(argv: list[str]) -> int:
     """Build everything, run the loop, let go."""
-    configure()
+    configure(queued=True)
     register_all()
     try:
         config = parse(RunConfig, argv, prog="agent.control")

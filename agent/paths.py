@@ -61,8 +61,22 @@ class StateDir:
 
     @property
     def runtime(self) -> Path:
-        """Short-lived files. Sockets: the path of a Unix socket has 107 bytes at most (macOS 103),
-        and state folders may be deeper than that, hence a folder named by a digest."""
+        """Short-lived files: where the agent that runs, or ran last, says that it has them. A
+        service and an operator's shell differ in what they would choose themselves."""
+        try:
+            return self.runtime_link.readlink()
+        except OSError:
+            return self.own_runtime
+
+    @property
+    def runtime_link(self) -> Path:
+        return self.root / "runtime"
+
+    @property
+    def own_runtime(self) -> Path:
+        """Where an agent that starts here and now has its runtime folder. Sockets: the path of a
+        Unix socket has 107 bytes at most (macOS 103), and state folders may be deeper than that,
+        hence a folder named by a digest."""
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
         digest = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:16]
         return base / f"armada-{os.getuid()}" / digest
@@ -78,7 +92,7 @@ class StateDir:
 
     @property
     def home(self) -> Path:
-        """The pose at start of this run, JSON, for a control process that is started again."""
+        """The pose at start, JSON, for a control process that finds the arm holding itself up."""
         return self.root / "home.json"
 
     @property
@@ -91,12 +105,12 @@ class StateDir:
         """A folder in memory where there is one, so that frames never wait for a disk."""
         shm = Path("/dev/shm")
         base = shm if shm.is_dir() and os.access(shm, os.W_OK) else Path(tempfile.gettempdir())
-        return base / f"armada-{os.getuid()}" / self.runtime.name
+        return base / f"armada-{os.getuid()}" / self.own_runtime.name
 
     def create(self) -> None:
         """Make the folders; those that hold sockets and frames are for this user only."""
         for folder in (self.root, self.logs, self.models, self.datasets, self.training):
             folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.runtime, self.shared_memory):
+        for folder in (self.own_runtime, self.shared_memory):
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,11 +1,14 @@
 """``armada stop`` and ``armada clear``: the latched stop of the agent on this host.
 
-Goes over the local control socket: it works without broker, policy, recorder or network.
+Goes over the local control socket: it works without broker, policy, recorder or network. While
+control is down it goes into the file that control reads before it moves anything.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +30,25 @@ class StopConfig:
     reason: str = "armada stop"
 
 
+class NoAnswerError(LinkError):
+    """Control isn't there, or doesn't answer in time."""
+
+
 def order(state: StateDir, name: str, args: dict[str, Any], *, timeout_s: float = 5.0) -> Any:
     """Give the agent on this host a command and return its result.
 
     Raises:
-        LinkError: no agent is there, it refuses, or it doesn't answer in time.
+        NoAnswerError: no agent is there, or it doesn't answer in time.
+        LinkError: it refuses.
     """
     from agent.ipc import connect
 
-    channel = connect(state.control_socket)
+    try:
+        channel = connect(state.control_socket)
+    except LinkError as error:
+        raise NoAnswerError(
+            error.message, field=error.field, value=error.value, remedy=error.remedy
+        ) from error
     try:
         channel.send("hello", role="cli", pid=os.getpid())
         channel.send("command", id="1", name=name, args=args)
@@ -45,7 +58,7 @@ def order(state: StateDir, name: str, args: dict[str, Any], *, timeout_s: float 
                     if not message["ok"]:
                         raise LinkError(message["error"], field=name)
                     return message.fields.get("result")
-        raise LinkError(
+        raise NoAnswerError(
             "the agent didn't answer", field="control socket", value=state.control_socket
         )
     finally:
@@ -60,16 +73,63 @@ def _state(argv: list[str], prog: str) -> tuple[StateDir, StopConfig]:
     return state, config
 
 
+def _agent_runs(state: StateDir) -> bool:
+    """Whether an agent holds the state folder."""
+    try:
+        descriptor = os.open(state.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _order_or(state: StateDir, name: str, args: dict[str, Any], instead: Callable[[], str]) -> int:
+    """Give an order; to an agent whose control is down by ``instead``, which says what it did."""
+    try:
+        order(state, name, args)
+    except NoAnswerError:
+        if not _agent_runs(state):
+            raise
+        done = instead()
+        # A control that came up meanwhile may have looked before that was done.
+        try:
+            order(state, name, args, timeout_s=1.0)
+        except NoAnswerError:
+            from rich.console import Console
+
+            Console(soft_wrap=True).print(f"control doesn't answer: {done}", markup=False)
+    return 0
+
+
 def _stop(argv: list[str]) -> int:
     state, config = _state(argv, "armada stop")
-    order(state, "stop", {"reason": config.reason})
-    return 0
+
+    def keep() -> str:
+        from agent.policy import atomic
+
+        try:
+            atomic.write_text(state.latched_stop, config.reason)
+        except OSError:
+            state.stop_file.touch()
+            return f"it starts stopped, by the file {state.stop_file} (the disk takes nothing)"
+        return "it starts stopped"
+
+    return _order_or(state, "stop", {"reason": config.reason}, keep)
 
 
 def _clear(argv: list[str]) -> int:
     state, _ = _state(argv, "armada clear")
-    order(state, "clear", {})
-    return 0
+
+    def forget() -> str:
+        state.latched_stop.unlink(missing_ok=True)
+        return "the stop is cleared when it is up again"
+
+    return _order_or(state, "clear", {}, forget)
 
 
 STOP = Command("stop", "make the arm on this host hold still until `armada clear`", _stop, 12)

@@ -22,29 +22,38 @@ from robots.registry import register_all
 logger = logging.getLogger(__name__)
 
 
+LET_GO = 0
+NOT_LET_GO = 1
+KEPT = 3
+UNKNOWN = 4
+
+
 def main(argv: list[str]) -> int:
-    """Status 1 when an arm could not be let go."""
+    """What became of the arms, the worst of two: let go, may still hold, keeps torque as it was
+    configured, or is no arm whose servos are known here."""
     configure()
     register_all()
     config = parse(RunConfig, argv, prog="agent.control.let_go")
     robot, _ = make_robot(config.robot)
-    failed = 0
+    became: set[int] = set()
     for prefix, follower in followers(robot):
-        if not is_feetech(follower.bus):
-            continue
-        limb = Limb(prefix, follower)
-        try:
-            limb.bus.connect(handshake=False)
-        except BUS_ERRORS as error:
-            logger.warning("%s: %s", limb.port, brief(error))
-            failed = 1
-            continue
-        wanted = bool(getattr(follower.config, "disable_torque_on_disconnect", True))
-        left = limb.release(torque_off=wanted)
-        if left:
-            logger.error("%s: still hold or don't say: %s", limb.port, ", ".join(left))
-            failed = 1
-    return failed
+        if is_feetech(follower.bus):
+            became.add(_let_go(Limb(prefix, follower)))
+    return next((status for status in (NOT_LET_GO, KEPT, LET_GO) if status in became), UNKNOWN)
+
+
+def _let_go(limb: Limb) -> int:
+    try:
+        limb.bus.connect(handshake=False)
+    except BUS_ERRORS as error:
+        logger.warning("%s: %s", limb.port, brief(error))
+        return NOT_LET_GO
+    wanted = bool(getattr(limb.follower.config, "disable_torque_on_disconnect", True))
+    left = limb.release(torque_off=wanted)
+    if left:
+        logger.error("%s: still hold or don't say: %s", limb.port, ", ".join(left))
+        return NOT_LET_GO
+    return LET_GO if wanted else KEPT
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 _BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STABLE_S = 60.0
@@ -30,6 +31,9 @@ class ChildSpec:
         log: File that takes its stdout and stderr.
         env: Added to the environment.
         keep: File descriptors that it inherits.
+        hears_stops: Whether SIGUSR1 stops it (control, which unblocks it as soon as it can be
+            obeyed); all others, and what they start, ignore it: a service manager may send it to
+            every process of the agent.
     """
 
     name: str
@@ -37,6 +41,7 @@ class ChildSpec:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     keep: tuple[int, ...] = ()
+    hears_stops: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Child:
     def start(self) -> None:
         """Start it, in a session of its own (a Ctrl-C in the terminal is the supervisor's to
         handle) and bound to die with the supervisor (Linux)."""
-        with self.spec.log.open("ab") as log:
+        with self._log() as log:
             self._process = subprocess.Popen(
                 list(self.spec.argv),
                 stdin=subprocess.DEVNULL,
@@ -87,7 +92,7 @@ class Child:
                 env={**os.environ, **self.spec.env},
                 pass_fds=self.spec.keep,
                 start_new_session=True,
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_hear_stops if self.spec.hears_stops else _ignore_stops,
             )
         self._started = time.monotonic()
 
@@ -97,9 +102,7 @@ class Child:
             return None
         lived = time.monotonic() - self._started
         self._process = None
-        self._quick_exits = 0 if lived > _STABLE_S else self._quick_exits + 1
-        wait_s = _BACK_OFF_S[max(0, min(self._quick_exits, len(_BACK_OFF_S)) - 1)]
-        self._not_before = time.monotonic() + wait_s
+        self._back_off(lived)
         return Exit(status, lived)
 
     def wait(self, timeout_s: float) -> Exit | None:
@@ -113,9 +116,19 @@ class Child:
         """Start it again if it is down and the back-off is over; whether it was started."""
         if self._process is not None or time.monotonic() < self._not_before:
             return False
-        self.start()
+        try:
+            self.start()
+        except OSError:
+            # No memory or no process is left for it: later, perhaps.
+            self._back_off(0.0)
+            return False
         self.restarts += 1
         return True
+
+    def tell(self, number: signal.Signals) -> None:
+        """A signal to itself, not to what it started."""
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -123,18 +136,46 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
-    def end(self, grace_s: float) -> None:
-        """SIGTERM, and SIGKILL for what is left after ``grace_s``."""
+    def end(self, grace_s: float) -> Exit | None:
+        """SIGTERM, and SIGKILL for what is left after ``grace_s``; how it ended, if it ran."""
         if self._process is None:
-            return
+            return None
         self.signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)
         self.signal(signal.SIGKILL)
-        self._process.wait()
+        status = self._process.wait()
         self._process = None
+        return Exit(status, time.monotonic() - self._started)
+
+    def _log(self) -> BinaryIO:
+        try:
+            return self.spec.log.open("ab")
+        except OSError:
+            # A disk that is full or broken: it runs without.
+            return Path(os.devnull).open("ab")
+
+    def _back_off(self, lived_s: float) -> None:
+        self._quick_exits = 0 if lived_s > _STABLE_S else self._quick_exits + 1
+        wait_s = _BACK_OFF_S[max(0, min(self._quick_exits, len(_BACK_OFF_S)) - 1)]
+        self._not_before = time.monotonic() + wait_s
 
 
 def die_with_parent() -> None:
-    """In the child, before exec: SIGTERM when the supervisor dies, however it dies."""
+    """In the child, before exec: SIGTERM when the supervisor dies, however it dies (Linux)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _ignore_stops() -> None:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    _die_if_linux()
+
+
+def _hear_stops() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    _die_if_linux()
+
+
+def _die_if_linux() -> None:
+    if sys.platform == "linux":
+        die_with_parent()

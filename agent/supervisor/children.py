@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from agent.config import RunConfig
 from agent.policy.store import StoredModel
 from agent.supervisor.child import ChildSpec
+from agent.supervisor.latch import STOPPED
 from robots.replay.locate import locate
 
 
@@ -25,9 +27,12 @@ class Children:
         self._state = config.state
         self._locks = locks
 
-    def control(self) -> ChildSpec:
+    def control(self, stopped: str | None = None) -> ChildSpec:
+        """``stopped``: a stop that could not be written to the state folder."""
         argv = self._module("agent.control", f"--config_path={self._state.config}")
-        return self._spec("control", argv, keep=self._locks)
+        env = {} if stopped is None else {STOPPED: stopped}
+        spec = self._spec("control", argv, env=env, keep=self._locks)
+        return dataclasses.replace(spec, hears_stops=True)
 
     def let_go(self) -> ChildSpec:
         """Takes torque away when control can't any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -11,6 +12,10 @@ from rich.console import Console
 
 _LOUD = {
     "arm_lost": "red",
+    "control_hung": "red",
+    "let_go": "yellow",
+    "not_let_go": "red",
+    "stop_not_kept": "red",
     "policy_lost": "yellow",
     "policy_hung": "red",
     "policy_failed": "red",
@@ -25,7 +30,7 @@ _LOUD = {
 
 
 class EventLog:
-    """Appends events.
+    """Appends events. A disk that takes none is said once, and ends nothing.
 
     Args:
         path: The file.
@@ -33,25 +38,37 @@ class EventLog:
     """
 
     def __init__(self, path: Path, console: Console) -> None:
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._file = path.open("ab", buffering=0)
         self._console = console
+        self._failing = False
+        self._torn = False
 
     def write(self, event: dict[str, Any]) -> None:
         """Take an event as it goes over the control socket: event, cause, time, data."""
-        self._file.write(json.dumps(event) + "\n")
+        self._append(json.dumps(event).encode() + b"\n")
         kind = event["event"]
         clock = time.strftime("%H:%M:%S", time.localtime(event["time"]))
         data = "  ".join(f"{k}={_short(v)}" for k, v in event.get("data", {}).items())
-        self._console.print(
-            f"{clock} {kind:16} {event['cause']}  {data}",
-            style=_LOUD.get(kind),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        self._say(f"{clock} {kind:16} {event['cause']}  {data}", _LOUD.get(kind))
 
     def close(self) -> None:
         self._file.close()
+
+    def _append(self, line: bytes) -> None:
+        try:
+            written = self._file.write(b"\n" + line if self._torn else line)
+        except OSError as error:
+            if not self._failing:
+                self._say(f"the event log can't be written: {error.strerror}", "red")
+            self._failing = True
+        else:
+            self._failing = False
+            self._torn = written != len(line) + self._torn
+
+    def _say(self, text: str, style: str | None) -> None:
+        # What takes the output may be a full disk as well.
+        with contextlib.suppress(OSError):
+            self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _short(value: Any) -> str:

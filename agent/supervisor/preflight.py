@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent.config import RunConfig
 from agent.control.build import make_robot
 from agent.ipc import FrameLayout
+from agent.policy import atomic
 from agent.policy.load import check_fit, read_config
 from agent.policy.store import ModelStore
 from agent.recorder.features import check_dataset, check_sizes
@@ -57,6 +58,9 @@ def clear_for_start(config: RunConfig) -> Cleared:
                 message="another agent uses this state folder",
             )
         )
+        # The lock is held: whoever looks for this agent's socket from now on finds it.
+        if state.runtime != state.own_runtime or not state.runtime_link.is_symlink():
+            atomic.point(state.runtime_link, str(state.own_runtime))
         configs = [("--robot", config.robot)]
         if config.teleop is not None:
             configs.append(("--teleop", config.teleop))

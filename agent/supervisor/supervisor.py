@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -20,25 +21,44 @@ import draccus
 from rich.console import Console
 
 from agent.config import RunConfig
+from agent.control import let_go
 from agent.ipc import Channel, Message, connect
 from agent.policy import atomic
 from agent.supervisor.child import Child, Exit
 from agent.supervisor.children import Children
 from agent.supervisor.events import EventLog
+from agent.supervisor.latch import Latch
 from agent.supervisor.preflight import Cleared, clear_for_start
 from agent.supervisor.workers import PolicyWorkers
-from robots.errors import DeviceError, LinkError
+from robots.errors import ConfigError, DeviceError, LinkError
 
 POLL_S = 0.2
 START_LIMIT_S = 120.0
-SHUTDOWN_LIMIT_S = 30.0
+SHUTDOWN_LIMIT_S = 60.0
+"""For the last episode and letting go; the way to the pose at start comes on top."""
+
+PARK_TIMES = 2.5
+"""Times ``--guard.park_s``: the longest way back."""
+
 LET_GO_LIMIT_S = 30.0
 """It imports LeRobot first."""
 
 SILENT_S = 5.0
 """Control reports twice a second; silent for this long it hangs (a driver that never returns)."""
 
+ENDING_SILENT_S = 15.0
+"""The same while it lets go and hangs up."""
+
 _REFUSED = 2
+_NOT_LET_GO = ("not_let_go", "the arm may still hold")
+_LET_GO = {
+    let_go.LET_GO: ("let_go", "the arm was let go without control"),
+    let_go.KEPT: (
+        "not_let_go",
+        "the arm holds, as --robot.disable_torque_on_disconnect=false says",
+    ),
+    let_go.UNKNOWN: ("not_let_go", "this robot can't be let go without control"),
+}
 
 
 class Supervisor:
@@ -54,12 +74,12 @@ class Supervisor:
         self._console = console
         self._channel: Channel | None = None
         self._signals = 0
+        self._heeded = 0
         self._stops = 0
-        self._ending = False
-        self._moved = False
+        self._to_let_go = False
         self._home_kept = False
-        self._orderly = False
-        self._heard_at = time.monotonic()
+        self._heard_at = 0.0
+        self._reach_by = 0.0
         self._shutdown_by: float | None = None
         self.telemetry: dict[str, Any] = {}
         self.replayed: list[dict[str, Any]] = []
@@ -70,29 +90,35 @@ class Supervisor:
         Raises:
             ArmadaError: refused before anything moved.
         """
-        cleared = clear_for_start(self._config)
+        with _handled(self._count_stop, signal.SIGUSR1):
+            cleared = clear_for_start(self._config)
+            with _handled(self._count, signal.SIGINT, signal.SIGTERM):
+                return self._run(cleared)
+
+    def _run(self, cleared: Cleared) -> int:
         state = self._config.state
-        state.home.unlink(missing_ok=True)
-        state.config.write_text(draccus.dump(self._config), encoding="utf-8")
-        log = EventLog(state.events, self._console)
-        self._log = log
-        children = Children(self._config, cleared.locks)
-        control = Child(children.control())
-        helpers = [Child(s) for s in self._helper_specs(children)]
-        workers = PolicyWorkers(children, cleared.store, self.emit)
-        with self._signals_handled():
-            try:
-                return self._watch(control, helpers, workers, cleared)
-            finally:
-                for child in helpers:
-                    child.end(grace_s=3.0)
-                workers.end()
-                control.end(grace_s=3.0)
-                if self._moved and not self._orderly:
-                    self._let_go(Child(children.let_go()))
-                log.close()
-                for lock in cleared.locks:
-                    os.close(lock)
+        self._keep_config(draccus.dump(self._config))
+        self._log = EventLog(state.events, self._console)
+        self._latch = Latch(state.latched_stop, self.emit)
+        self._children = Children(self._config, cleared.locks)
+        self._control = Child(self._children.control())
+        helpers = [Child(s) for s in self._helper_specs(self._children)]
+        workers = PolicyWorkers(self._children, cleared.store, self.emit)
+        try:
+            return self._watch(helpers, workers)
+        finally:
+            # First what moves, while the recorder is there for its last episode.
+            ended = self._control.end(grace_s=self._shutdown_limit_s)
+            if ended is not None and ended.status == 0:
+                self._to_let_go = False
+            if self._to_let_go:
+                self._let_go(Child(self._children.let_go()))
+            for child in helpers:
+                child.end(grace_s=3.0)
+            workers.end()
+            self._log.close()
+            for lock in cleared.locks:
+                os.close(lock)
 
     def emit(self, kind: str, cause: str, **data: Any) -> None:
         """An event of the supervisor's own, for the log and, through control, for everybody."""
@@ -103,72 +129,112 @@ class Supervisor:
 
     # ---------------------------------------------------------------------------------------
 
+    def _keep_config(self, text: str) -> None:
+        path = self._config.state.config
+        try:
+            if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+                atomic.write_text(path, text)
+        except OSError as error:
+            raise ConfigError(
+                f"the state folder can't be written: {error.strerror}",
+                field="--state_dir",
+                value=path.parent,
+            ) from error
+
     def _helper_specs(self, children: Children) -> list[Any]:
         specs = [children.recorder(), children.link(), children.supernode()]
         return [spec for spec in specs if spec is not None]
 
-    def _watch(
-        self, control: Child, helpers: list[Child], workers: PolicyWorkers, cleared: Cleared
-    ) -> int:
-        control.start()
+    @property
+    def _shutdown_limit_s(self) -> float:
+        return SHUTDOWN_LIMIT_S + PARK_TIMES * self._config.guard.park_s
+
+    def _watch(self, helpers: list[Child], workers: PolicyWorkers) -> int:
+        control = self._control
+        self._obey_signals()
+        self._start_control()
         for child in helpers:
             child.start()
         workers.poll()
-        self._connect(control)
+        while not self._reach():
+            ended = control.poll()
+            if ended is not None:
+                if ended.status == _REFUSED:
+                    # It has let go what it took.
+                    self._to_let_go = False
+                elif self._shutdown_by is not None:
+                    return 0
+                raise DeviceError(self._last_words(ended))
+            self._obey_signals()
         self.emit("started", f"{self._config.robot_name} runs", pid=os.getpid())
         while True:
             self._hear(workers)
-            self._watch_over(control)
+            self._watch_over()
             ended = control.poll()
-            if ended is not None and self._control_ended(control, ended):
+            if ended is not None and self._control_ended(ended):
                 return 0
-            if not control.alive and control.restart_when_due():
-                self._connect(control)
-                self.emit("process_restarted", "control starts again", pid=control.pid)
+            if not control.alive:
+                if self._shutdown_by is not None:
+                    return 0
+                self._start_control()
+            elif self._channel is None:
+                self._reach()
             for child in helpers:
                 self._look_after(child)
             if self._shutdown_by is None:
                 workers.poll()
-            self._obey_signals(control)
+            self._obey_signals()
+            self._latch.retry()
 
-    def _connect(self, control: Child) -> None:
-        """Wait until control listens.
+    def _start_control(self) -> None:
+        """For the first time, or again when that is due."""
+        control = self._control
+        control.spec = self._children.control(stopped=self._latch.unkept)
+        if not self._to_let_go:
+            control.start()
+        elif not control.restart_when_due():
+            return
+        self._to_let_go = True
+        self._home_kept = False
+        self._reach_by = time.monotonic() + START_LIMIT_S
 
-        Raises:
-            DeviceError: control refused or died before it did.
-        """
-        deadline = time.monotonic() + START_LIMIT_S
-        while True:
-            ended = control.poll()
-            if ended is not None:
-                raise DeviceError(self._last_words(control, ended))
-            if self._signals:
-                control.signal(signal.SIGTERM)
-            try:
-                self._channel = connect(self._config.state.control_socket)
-            except LinkError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-            else:
-                break
+    def _reach(self) -> bool:
+        """Connect to control, if it listens by now."""
+        try:
+            channel = connect(self._config.state.control_socket)
+        except LinkError:
+            if time.monotonic() > self._reach_by:
+                self._reach_by = time.monotonic() + START_LIMIT_S
+                self.emit("control_hung", f"control didn't listen within {START_LIMIT_S:.0f} s")
+                self._control.signal(signal.SIGKILL)
+            time.sleep(0.1)
+            return False
+        self._channel = channel
         self._heard_at = time.monotonic()
-        self._moved = True
-        self._channel.send("hello", role="supervisor", pid=os.getpid(), subscribe=True)
+        channel.send("hello", role="supervisor", pid=os.getpid(), subscribe=True)
+        if self._control.restarts:
+            self.emit("process_restarted", "control starts again", pid=self._control.pid)
+        return True
 
-    def _watch_over(self, control: Child) -> None:
+    def _watch_over(self) -> None:
+        if self._channel is None or not self._control.alive:
+            return
+        limit_s = SILENT_S if self._shutdown_by is None else ENDING_SILENT_S
         silent_s = time.monotonic() - self._heard_at
-        if control.alive and not self._ending and silent_s > SILENT_S:
+        if silent_s > limit_s:
             self._heard_at = time.monotonic()
             self.emit("control_hung", f"control has been silent for {silent_s:.0f} s")
-            control.signal(signal.SIGKILL)
+            self._control.signal(signal.SIGKILL)
 
-    def _last_words(self, control: Child, ended: Exit) -> str:
-        lines = control.spec.log.read_text(errors="replace").strip().splitlines()
+    def _last_words(self, ended: Exit) -> str:
+        log = self._control.spec.log
+        lines: list[str] = []
+        with contextlib.suppress(OSError):
+            lines = log.read_text(errors="replace").strip().splitlines()
         last = lines[-1] if lines else ""
         if ended.status == _REFUSED and " ERROR " in last:
             return last.split(": ", 1)[-1]
-        return f"the control process {ended}: {last} (see {control.spec.log})"
+        return f"the control process {ended}: {last} (see {log})"
 
     def _hear(self, workers: PolicyWorkers) -> None:
         channel = self._channel
@@ -186,51 +252,66 @@ class Supervisor:
         if message.kind == "telemetry":
             self.telemetry = message.fields
             if not self._home_kept and (home := message.fields.get("home")):
-                atomic.write_text(self._config.state.home, json.dumps(home))
-                self._home_kept = True
+                self._home_kept = self._keep_home(json.dumps(home))
         elif message.kind == "event":
             event = message.fields
             if event["event"] == "replayed":
                 self.replayed = event["data"]["episodes"]
                 return
-            self._keep_stop(event)
-            self._ending = self._ending or event["event"] == "shutdown"
+            if event["event"] == "stopped":
+                self._latch.keep(event["cause"])
+            elif event["event"] == "cleared":
+                self._latch.drop()
+            elif event["event"] == "shutdown":
+                self._begin_shutdown()
             # What this process said itself comes back with everybody else's copy.
             if event.get("via") != "supervisor":
                 self._log.write(event)
             if event["event"] == "policy_hung" and workers is not None:
                 workers.kill(event["data"]["pid"])
 
-    def _keep_stop(self, event: dict[str, Any]) -> None:
-        """A stop outlives control, this process and the host: only the operator clears it."""
-        latched = self._config.state.latched_stop
-        if event["event"] == "stopped":
-            atomic.write_text(latched, event["cause"])
-        elif event["event"] == "cleared":
-            latched.unlink(missing_ok=True)
+    def _keep_home(self, text: str) -> bool:
+        home = self._config.state.home
+        try:
+            if not home.is_file() or home.read_text(encoding="utf-8", errors="replace") != text:
+                atomic.write_text(home, text)
+        except OSError:
+            return False
+        return True
 
-    def _control_ended(self, control: Child, ended: Exit) -> bool:
-        """Whether that was the orderly end."""
+    def _begin_shutdown(self) -> None:
+        """Whoever asked for it: from now on nothing is started again."""
+        if self._shutdown_by is None:
+            self._shutdown_by = time.monotonic() + self._shutdown_limit_s
+
+    def _control_ended(self, ended: Exit) -> bool:
+        """Whether that was the end of the agent."""
         if self._channel is not None:
             for message in self._channel.receive():
                 self._on_message(message, None)
             self._channel.close()
             self._channel = None
-        self._orderly = ended.status == 0
-        if ended.status == 0 or self._shutdown_by is not None:
+        if ended.status == 0:
+            self._to_let_go = False
             return True
-        self.emit("process_ended", f"{control.spec.name} {ended}", lived_s=round(ended.lived_s, 1))
+        if self._shutdown_by is not None:
+            return True
+        lived_s = round(ended.lived_s, 1)
+        cause = f"control {ended}"
+        if ended.status == _REFUSED:
+            cause += f": {self._last_words(ended)}"
+        self.emit("process_ended", cause, lived_s=lived_s)
         return False
 
     def _let_go(self, child: Child) -> None:
         """Control is dead and won't come back: somebody must take torque away."""
-        child.start()
-        ended = child.wait(LET_GO_LIMIT_S)
-        if ended is not None and ended.status == 0:
-            self.emit("let_go", "the arm was let go without control")
-        else:
-            self.emit("not_let_go", f"the arm may still hold: see {child.spec.log}")
-            child.end(grace_s=1.0)
+        ended = None
+        with contextlib.suppress(OSError):
+            child.start()
+            ended = child.wait(LET_GO_LIMIT_S)
+        kind, cause = _LET_GO.get(-1 if ended is None else ended.status, _NOT_LET_GO)
+        self.emit(kind, cause, log=str(child.spec.log))
+        child.end(grace_s=1.0)
 
     def _look_after(self, child: Child) -> None:
         ended = child.poll()
@@ -240,32 +321,33 @@ class Supervisor:
         if self._shutdown_by is None and child.restart_when_due():
             self.emit("process_restarted", f"{child.spec.name} starts again", pid=child.pid)
 
-    def _obey_signals(self, control: Child) -> None:
+    def _obey_signals(self) -> None:
+        control = self._control
         if self._stops:
             self._stops = 0
-            control.signal(signal.SIGUSR1)
-        if self._signals and self._shutdown_by is None:
-            self._shutdown_by = time.monotonic() + SHUTDOWN_LIMIT_S
-            control.signal(signal.SIGTERM)
-        elif self._signals > 1:
-            # A second Ctrl-C: end without the way back to the pose at start.
-            self._signals = 1
-            control.signal(signal.SIGTERM)
+            # A control that starts now reads what is kept; one that is there hears it at once.
+            control.tell(signal.SIGUSR1)
+            self._latch.keep("local signal SIGUSR1")
+        if self._heeded < self._signals:
+            # Asked twice, control ends without the way back to the pose at start.
+            self._heeded += 1
+            self._begin_shutdown()
+            control.tell(signal.SIGTERM)
         if self._shutdown_by is not None and time.monotonic() > self._shutdown_by:
             control.signal(signal.SIGKILL)
 
-    @contextlib.contextmanager
-    def _signals_handled(self) -> Any:
-        def count(number: int, frame: FrameType | None) -> None:
-            self._signals += 1
+    def _count(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
 
-        def count_stop(number: int, frame: FrameType | None) -> None:
-            self._stops += 1
+    def _count_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stops += 1
 
-        before = {s: signal.signal(s, count) for s in (signal.SIGINT, signal.SIGTERM)}
-        before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, count_stop)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None], *numbers: int) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

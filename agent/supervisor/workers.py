@@ -92,7 +92,7 @@ class PolicyWorkers:
     def _roll_back(self) -> None:
         try:
             model = self._store.rollback(reason="its worker could not load it")
-        except ModelError as error:
+        except (ModelError, OSError) as error:
             self._emit("rollback_failed", str(error))
             return
         # The worker that still serves has this model: nothing to start.

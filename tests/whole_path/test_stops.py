@@ -5,64 +5,19 @@ One agent as users start it, on LeRobot's follower and emulated servos that outl
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
-import psutil
 import pytest
 
 from agent.commands.stop import order
-from agent.paths import StateDir
 from agent.policy.init import build_policy
 from benchmarks.rig import Power
 from robots.emulator.joints import NAMES
 from robots.errors import LinkError
 from tests.helpers import free_port, wait_until
-
-
-@dataclass
-class Rig:
-    """A running agent and the power of its arm."""
-
-    power: Power
-    state: StateDir
-    agent: subprocess.Popen[bytes]
-
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = order(self.state, "status", {}, timeout_s=30)
-        return status
-
-    def children(self, module: str) -> list[int]:
-        found = []
-        for process in psutil.Process(self.agent.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if module in process.cmdline():
-                    found.append(process.pid)
-        return found
-
-    def child(self, module: str) -> int:
-        return self.children(module)[0]
-
-    def cli(self, *words: str) -> None:
-        command = [sys.executable, "-m", "agent.cli", *words, f"--state_dir={self.state.root}"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-
-    def moves(self) -> bool:
-        """Whether the joints move, by the plant's account."""
-        self.power.do("account", clear=True)
-        wait_until(lambda: self.power.do("account")["steps"] > 100, what="some physics")
-        account = self.power.do("account")
-        ways = zip(account["lowest"], account["highest"], strict=True)
-        return any(high - low > 20 for low, high in ways)
-
-    def holds(self) -> bool:
-        return not self.moves() and all(self.power.torque())
+from tests.whole_path.rig import Rig, running
 
 
 @pytest.fixture(scope="module")
@@ -73,42 +28,20 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         folder / "base", size="tiny", cameras={"front": (96, 96)}, action_names=names
     )
     with Power(f"stops{os.getpid()}", goal_period_s=1.0) as power:
-        camera = f"{{front: {{type: so101_scene, robot_id: {power.robot_id}}}}}"
-        command = [
-            sys.executable,
-            "-m",
-            "agent.cli",
-            "run",
-            "--robot.type=so101_follower",
-            f"--robot.id={power.robot_id}",
-            f"--robot.port={power.port}",
-            f"--robot.calibration_dir={power.calibration_dir}",
-            f"--robot.cameras={camera}",
-            "--teleop.type=scripted_reach",
-            f"--teleop.id={power.robot_id}",
-            "--task=reach",
+        words = [
+            f"--robot.cameras={{front: {{type: so101_scene, robot_id: {power.robot_id}}}}}",
             f"--policy.path={base}",
-            f"--state_dir={folder / 'arm'}",
             "--dataset.num_episodes=1000",
             "--dataset.episode_time_s=2",
             # Nobody listens there: the network is dead.
             "--broker.host=127.0.0.1",
             f"--broker.port={free_port()}",
         ]
-        with (folder / "log").open("wb") as log:
-            agent = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        rig = Rig(power, StateDir(folder / "arm"), agent)
-        try:
+        with running(power, folder, *words) as rig:
             wait_until(rig.state.control_socket.exists, timeout_s=90, what="control listens")
             wait_until(lambda: rig.status()["episodes"] > 0, timeout_s=120, what="an episode")
             wait_until(lambda: rig.status()["generation"] is not None, timeout_s=120)
             yield rig
-        finally:
-            if agent.poll() is None:
-                for process in psutil.Process(agent.pid).children(recursive=True):
-                    process.send_signal(signal.SIGCONT)
-                agent.send_signal(signal.SIGTERM)
-                agent.wait(60)
 
 
 def by_cli(rig: Rig) -> None:
@@ -158,14 +91,7 @@ def test_a_stop_outlives_control(rig: Rig) -> None:
     os.kill(pid, signal.SIGKILL)
     assert all(rig.power.torque()), "servos hold by themselves"
 
-    def back() -> dict[str, Any] | None:
-        try:
-            status = rig.status()
-        except LinkError:
-            return None
-        return status if status["pid"] != pid and status["ticks"] > 5 else None
-
-    status = wait_until(back, timeout_s=60, what="control is back")
+    status = wait_until(lambda: rig.back(pid), timeout_s=60, what="control is back")
     assert status is not None
     assert (status["state"], status["stop_reason"]) == ("stopped", "a hand in the way")
     assert rig.holds(), "never let go, never moved"

@@ -71,6 +71,45 @@ def test_what_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert not process.alive
 
 
+def test_a_stop_that_was_sent_to_every_process_ends_none(tmp_path: Path) -> None:
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    process = child(tmp_path, code)
+    process.start()
+    wait_until(lambda: "up" in (tmp_path / "log").read_text(), timeout_s=30)
+    process.signal(signal.SIGUSR1)
+    ended = process.end(grace_s=30.0)
+    assert ended is not None
+    assert ended.status == -signal.SIGTERM
+
+
+def test_control_hears_a_stop_from_before_it_could(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys, time\n"
+        "print('up', flush=True); time.sleep(0.5)\n"
+        "signal.signal(signal.SIGUSR1, lambda *a: sys.exit(7))\n"
+        "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1}); time.sleep(600)"
+    )
+    argv = [sys.executable, "-c", code]
+    process = Child(ChildSpec(name="c", argv=argv, log=tmp_path / "log", hears_stops=True))
+    process.start()
+    process.tell(signal.SIGUSR1)
+    assert ended(process).status == 7
+
+
+def test_it_runs_without_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "raise SystemExit(5)"]
+    process = Child(ChildSpec(name="c", argv=argv, log=tmp_path))
+    process.start()
+    assert ended(process).status == 5
+
+
+def test_what_cannot_be_started_now_is_tried_later(tmp_path: Path) -> None:
+    process = Child(ChildSpec(name="c", argv=[str(tmp_path / "none")], log=tmp_path / "log"))
+    assert not process.restart_when_due()
+    assert not process.alive
+    assert process.restarts == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 def test_it_does_not_outlive_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     code = (
@@ -141,3 +180,15 @@ def test_events_are_lines_of_json_and_readable(tmp_path: Path) -> None:
     assert "a [test]" in text
     assert "abababababab" in text
     assert digest not in text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk_is_said_once_and_ends_nothing() -> None:
+    console = Console(record=True, width=200)
+    log = EventLog(Path("/dev/full"), console)
+    for cause in ("one", "two"):
+        log.write({"event": "stopped", "cause": cause, "time": 0.0, "data": {}})
+    log.close()
+    text = console.export_text()
+    assert text.count("the event log can't be written: No space left on device") == 1
+    assert "two" in text

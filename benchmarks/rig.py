@@ -223,7 +223,7 @@ class Control:
         assert event is not None
         return event
 
-    def order(self, name: str, **args: Any) -> None:
+    def order(self, command: str, /, **args: Any) -> None:
         """Give a command, as an operator does."""
         assert self._channel is not None
-        self._channel.send("command", id="rig", name=name, args=args)
+        self._channel.send("command", id="rig", name=command, args=args)

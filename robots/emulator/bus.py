@@ -58,8 +58,8 @@ HIT_TICKS = 80
 IN_USE = 3
 """Exit status when another emulated arm has this folder."""
 
-LOAD_PER_TICK = 1 / 250
-"""A servo at LeRobot's gains pulls with all its torque at 22° (250 ticks) from its goal."""
+_SILENCE_S = 0.01
+"""After so long a servo forgets half an instruction."""
 
 
 class Emulator:
@@ -85,6 +85,9 @@ class Emulator:
         self._random = np.random.default_rng(seed)
         self._goal_period_s = goal_period_s
         self._buffer = bytearray()
+        self._heard = bytearray()
+        self._heard_at = 0.0
+        self._deaf: tuple[int, ...] = ()
         low, high = joints.limits()
         for motor in joints.calibration().values():
             servo = Servo(motor["id"])
@@ -153,8 +156,9 @@ class Emulator:
         self.blocked.clear()
         self.line.plug()
         for servo in self.servos.values():
-            servo.dead = servo.blind = False
+            servo.dead = servo.cut_off = servo.blind = False
             servo.glitches = 0
+            servo.recover()
             servo.set("Present_Voltage", 74)
             servo.set("Present_Temperature", 31)
 
@@ -183,17 +187,18 @@ class Emulator:
         pulls = np.array([s.pulls for s in servos])
         free = np.array([i not in self.blocked for i in self.servos])
         goal = np.array([_inside(s, g) for s, g in zip(servos, wanted, strict=True)])
-        self._plant.step(goal + offsets, pulls, dt_s, free)
+        strength = np.array([s.strength for s in servos])
+        self._plant.step(goal + offsets, pulls, dt_s, free, strength)
         present = self._plant.position - offsets
-        load = np.where(pulls, np.clip(np.abs(goal - present) * LOAD_PER_TICK, 0, 1), 0.0)
+        load, wants = self._plant.load, (goal - present) / self._plant.full_at
         for i, servo in enumerate(servos):
             if not servo.blind:
                 servo.set("Present_Position", round(present[i]))
             speed = self._plant.velocity[i]
             servo.set("Present_Velocity", round(speed))
-            servo.set("Present_Load", round(math.copysign(load[i] * 1000, goal[i] - present[i])))
+            servo.set("Present_Load", round(math.copysign(load[i] * 1000, wants[i])))
             servo.set("Moving", int(abs(speed) > 10))
-            servo.protect(float(load[i]), dt_s)
+            servo.protect(float(load[i]), float(wants[i]), dt_s)
         self.account.note(present, self._plant.velocity, wanted, pulls)
         if self.now >= self._goal_until:
             self._hits += bool(np.all(np.abs(present - self._goal) <= HIT_TICKS))
@@ -211,9 +216,15 @@ class Emulator:
 
     def _receive(self) -> None:
         self._buffer += self.line.receive()
-        for packet in parse(self._buffer):
-            for servo_id, answer in self._answers(packet):
-                self.line.send(*self.trouble.deliver(servo_id, answer, self.now))
+        for sent in parse(self._buffer):
+            data, self._deaf = self.trouble.instruct(sent, self.now)
+            if self.now - self._heard_at > _SILENCE_S:
+                self._heard.clear()
+            self._heard += data
+            self._heard_at = self.now
+            for packet in parse(self._heard):
+                for servo_id, answer in self._answers(packet):
+                    self.line.send(*self.trouble.deliver(servo_id, answer, self.now))
 
     def _answers(self, packet: Packet) -> list[tuple[int, bytes]]:
         data = packet.parameters
@@ -225,7 +236,7 @@ class Emulator:
         if packet.instruction == SYNC_READ:
             return [(i, self._read(i, data[0], data[1])) for i in data[2:]]
         if packet.instruction == ACTION:
-            for servo in self.servos.values():
+            for servo in filter(None, map(self._hearing, self.servos)):
                 if servo.waiting is not None:
                     servo.write(*servo.waiting)
                     servo.waiting = None
@@ -234,8 +245,8 @@ class Emulator:
         return [(servo_id, self._single(servo_id, packet)) for servo_id in targets]
 
     def _single(self, servo_id: int, packet: Packet) -> bytes:
-        servo = self.servos.get(servo_id)
-        if servo is None or servo.dead:
+        servo = self._hearing(servo_id)
+        if servo is None:
             return b""
         data = packet.parameters
         if packet.instruction == READ:
@@ -249,15 +260,20 @@ class Emulator:
         quiet = packet.id == BROADCAST and packet.instruction != PING
         return b"" if quiet else status(servo_id, int(servo.alarms))
 
-    def _read(self, servo_id: int, address: int, size: int) -> bytes:
+    def _hearing(self, servo_id: int) -> Servo | None:
+        """The servo of that id, if it is there and hears what is said now."""
         servo = self.servos.get(servo_id)
-        if servo is None or servo.dead:
+        return None if servo is None or servo.silent or servo_id in self._deaf else servo
+
+    def _read(self, servo_id: int, address: int, size: int) -> bytes:
+        servo = self._hearing(servo_id)
+        if servo is None:
             return b""
         return status(servo_id, int(servo.alarms), servo.read(address, size))
 
     def _write(self, servo_id: int, address: int, data: bytes) -> None:
-        servo = self.servos.get(servo_id)
-        if servo is not None and not servo.dead:
+        servo = self._hearing(servo_id)
+        if servo is not None:
             servo.write(address, data)
 
 

@@ -5,11 +5,14 @@ sense. Commands arrive on a socket while the arm runs (``robots.emulator.client`
 file: a list of commands, each with ``at_s`` (seconds after the start).
 
 =============  ==============================================================================
-``drop``       answers get lost: ``share``, ``id``, ``count``, ``for_s``
-``delay``      answers come late: ``ms``, and the same
-``corrupt``    answers are damaged: ``how`` (see ``trouble.DAMAGE``), and the same
-``babble``     noise floods the line: ``for_s``
-``dead``       a servo is silent and limp: ``id``, ``dead`` (true or false), ``for_s``
+``drop``       answers get lost: ``share``, ``id``, ``count``, ``for_s``; or ``what``:
+               instructions, both (an instruction that is lost is so for all servos, or for ``id``)
+``delay``      answers come late: ``ms``, and ``share``, ``id``, ``count``, ``for_s``
+``corrupt``    answers are damaged: ``how`` (see ``trouble.DAMAGE``), and as for ``drop``
+``babble``     noise floods the line: ``for_s``; it spoils a ``share`` of the instructions (0.5),
+               unless ``what`` says that only answers meet it; or only instructions
+``dead``       a servo is silent and limp: ``id``, ``dead`` (true or false), ``for_s``; with
+               ``limp`` false only its data line is cut: it keeps its goal and holds
 ``unplug``     the port disappears: ``for_s``
 ``replug``     it is back
 ``brownout``   power is away from all servos: ``for_s``
@@ -25,7 +28,8 @@ file: a list of commands, each with ``at_s`` (seconds after the start).
 ``cube``       MuJoCo's cube lies elsewhere: ``seed``
 ``mend``       everything is well again; servos that were reset stay so
 ``account``    answers with what the plant saw, the servos' registers (``torque``) and whether
-               they pull (``pulls``: a dead one doesn't); ``clear`` begins anew
+               they pull (``pulls``: a dead one doesn't), their status (``alarms``); ``clear``
+               begins anew
 =============  ==============================================================================
 """
 
@@ -42,7 +46,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from robots.emulator.camera_faults import FAULTS, write_faults
-from robots.emulator.trouble import DAMAGE, Rule
+from robots.emulator.trouble import DAMAGE, DROWNED, WHAT, Rule
 from robots.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,14 +124,20 @@ class Faults:
         if "for_s" in command:
             self._at(now_s + command["for_s"], action)
 
-    def _rule(self, command: Command, now_s: float) -> Rule:
+    def _rule(
+        self, command: Command, now_s: float, *, share: float = 1.0, what: str = "answers"
+    ) -> Rule:
+        what = command.get("what", what)
+        if what not in WHAT:
+            raise ValueError(f"what={what}; one of {', '.join(WHAT)}")
         return Rule(
-            share=command.get("share", 1.0),
+            share=command.get("share", share),
             ids=(command["id"],) if "id" in command else (),
             until_s=now_s + command.get("for_s", math.inf),
             count=command.get("count", math.inf),
             delay_s=command.get("ms", 0.0) / 1e3,
             how=command.get("how", ""),
+            what=what,
         )
 
     # The line ------------------------------------------------------------------------------
@@ -144,7 +154,8 @@ class Faults:
         self._arm.trouble.corrupt = self._rule(command, now_s)
 
     def _babble(self, command: Command, now_s: float) -> None:
-        self._arm.trouble.babble_until_s = now_s + command["for_s"]
+        command = {"for_s": command["for_s"], **command}
+        self._arm.trouble.noise = self._rule(command, now_s, share=DROWNED, what="both")
 
     def _unplug(self, command: Command, now_s: float) -> None:
         self._arm.line.unplug()
@@ -157,8 +168,9 @@ class Faults:
 
     def _dead(self, command: Command, now_s: float) -> None:
         servo = self._arm.servos[command["id"]]
-        servo.dead = command.get("dead", True)
-        self._afterwards(command, now_s, lambda: setattr(servo, "dead", False))
+        fault = "dead" if command.get("limp", True) else "cut_off"
+        setattr(servo, fault, command.get("dead", True))
+        self._afterwards(command, now_s, lambda: setattr(servo, fault, False))
 
     def _brownout(self, command: Command, now_s: float) -> None:
         def power_up() -> None:
@@ -235,7 +247,8 @@ class Faults:
             self._arm.account.clear()
         torque = {i: bool(s.get("Torque_Enable")) for i, s in self._arm.servos.items()}
         pulls = {i: s.pulls for i, s in self._arm.servos.items()}
-        return account | {"torque": torque, "pulls": pulls}
+        alarms = {i: int(s.alarms) for i, s in self._arm.servos.items()}
+        return account | {"torque": torque, "pulls": pulls, "alarms": alarms}
 
 
 COMMANDS = tuple(line.split("``")[1] for line in (__doc__ or "").splitlines() if line[:2] == "``")

@@ -1,7 +1,8 @@
 """The SO-101 in MuJoCo: arm on a table, a cube, three cameras; and how ticks become joint angles.
 
 The arm is MuJoCo Menagerie's model as ``so101-nexus`` ships it (Apache-2.0), with its inertias,
-gains and collision shapes. Its visual meshes are left out: 14 ms a picture instead of 55.
+forces and collision shapes. Its gains, with which nothing sags, are replaced. Its visual meshes are
+left out: 14 ms a picture instead of 55.
 """
 
 from __future__ import annotations
@@ -32,6 +33,15 @@ _CAMERAS: Final = {"front": "front", "wrist": "wrist_cam", "top": "top"}
 
 TIMESTEP_S: Final = 0.004
 """As the emulator steps; grasps hold as well at half of it."""
+
+STIFFNESS: Final = np.array([25.0] * 5 + [9.0])
+"""(6,) N·m/rad. Real arms of this kind sag by 20 to 30 ticks under load (SO-ARM100's issue 134):
+here, 24 at the shoulder and 13 at the elbow of a stretched arm. The gripper's is LeRobot's gain:
+all its torque 22° from the goal."""
+
+_DAMPING: Final = 1.2
+"""N·m·s/rad, of the servo: with the joint's own the arm lags its goal by 70 ms, a first-order
+joint (``plant.py``) by 60."""
 
 CUBE_HALF_M: Final = 0.014
 _CUBE_KG: Final = 0.02
@@ -93,6 +103,9 @@ def build(width: int = 0, height: int = 0) -> Any:
     """
     spec = mujoco.MjSpec.from_file(str(_arm()))
     _without_visuals(spec)
+    for actuator, stiffness in zip(spec.actuators, STIFFNESS, strict=True):
+        actuator.gainprm[0] = stiffness
+        actuator.biasprm[1:3] = [-stiffness, -_DAMPING]
     spec.option.timestep = TIMESTEP_S
     spec.visual.global_.offwidth = max(width, 1)
     spec.visual.global_.offheight = max(height, 1)

@@ -1,8 +1,8 @@
 """The emulated arm with weight: MuJoCo's SO-101 on a table, and a cube to pick up.
 
-A servo is the model's position actuator, whose set point runs to the goal at the servo's top speed
-at most. Without torque its gain is nothing and gravity has the arm. Physics follows the wall clock
-in steps of 4 ms.
+A servo is the model's position actuator, as soft as a real one, whose set point runs to the goal at
+the servo's top speed at most. Without torque its gain is nothing and gravity has the arm; limits of
+its torque are limits of its force. Physics follows the wall clock in steps of 4 ms.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class MujocoPlant:
         self._data = mujoco.MjData(self._model)
         self._gain = self._model.actuator_gainprm.copy()
         self._bias = self._model.actuator_biasprm.copy()
+        self._force = self._model.actuator_forcerange.copy()
         self._damping = self._model.dof_damping[:6].copy()
         self._range = self._model.jnt_range[:6].copy()
         self._file = SceneFile(folder, create=True)
@@ -62,8 +63,10 @@ class MujocoPlant:
         self._counted = False
         self.position: NDArray[np.float64] = np.zeros(6)
         self.velocity: NDArray[np.float64] = np.zeros(6)
+        self.load: NDArray[np.float64] = np.zeros(6)
+        self.full_at = self._force[:, 1] / self._gain[:, 0] / model.RADIANS_PER_TICK
         self._data.qpos[:6] = model.REST
-        self._apply(self._torque, np.ones(6, bool))
+        self._apply(self._torque, np.ones(6, bool), np.ones(6))
         self.reset(seed)
 
     def limits_ticks(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -83,10 +86,15 @@ class MujocoPlant:
         torque: NDArray[np.bool_],
         dt_s: float,
         free: NDArray[np.bool_] | None = None,
+        strength: NDArray[np.float64] | None = None,
     ) -> None:
         """Advance by ``dt_s``: goal (6,) ticks, torque (6,) whether each servo pulls, free (6,)
-        whether nothing blocks the joint."""
-        self._apply(torque, np.ones(6, bool) if free is None else free)
+        whether nothing blocks the joint, strength (6,) share of its torque that it may use."""
+        self._apply(
+            torque,
+            np.ones(6, bool) if free is None else free,
+            np.ones(6) if strength is None else strength,
+        )
         wanted = np.clip(model.to_radians(goal, sensor=True), *self._range.T)
         reach = TOP_SPEED_TICKS_S * model.RADIANS_PER_TICK * model.TIMESTEP_S
         self._owed_s = min(self._owed_s + dt_s, _CATCH_UP_S)
@@ -114,13 +122,16 @@ class MujocoPlant:
         self._file.path.unlink(missing_ok=True)
         self._file.close()
 
-    def _apply(self, torque: NDArray[np.bool_], free: NDArray[np.bool_]) -> None:
+    def _apply(
+        self, torque: NDArray[np.bool_], free: NDArray[np.bool_], strength: NDArray[np.float64]
+    ) -> None:
         # A servo that begins to pull starts from where it is.
         began = torque & ~self._torque
         self._setpoint[began] = self._data.qpos[:6][began]
         self._torque = torque.copy()
         self._model.actuator_gainprm[:] = np.where(torque[:, None], self._gain, 0.0)
         self._model.actuator_biasprm[:] = np.where(torque[:, None], self._bias, 0.0)
+        self._model.actuator_forcerange[:] = self._force * strength[:, None]
         self._model.dof_damping[:6] = np.where(free, self._damping, _BLOCKED_DAMPING)
 
     def _judge(self) -> None:
@@ -150,6 +161,7 @@ class MujocoPlant:
     def _show(self) -> None:
         self.position = model.to_ticks(self._data.qpos[:6], sensor=True)
         self.velocity = self._data.qvel[:6] / model.RADIANS_PER_TICK
+        self.load = np.abs(self._data.actuator_force[:6]) / self._force[:, 1]
         self._file.write(
             Scene(
                 qpos=self._data.qpos,

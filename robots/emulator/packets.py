@@ -21,6 +21,21 @@ class Packet:
     instruction: int
     parameters: bytes
 
+    def encode(self) -> bytes:
+        """As it was on the line."""
+        body = bytes([self.id, len(self.parameters) + 2, self.instruction]) + self.parameters
+        return b"\xff\xff" + body + bytes([~sum(body) & 0xFF])
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """The servos that it names; empty: all of them."""
+        match self.instruction:
+            case 0x82:  # SYNC_READ: address, size, ids
+                return tuple(self.parameters[2:])
+            case 0x83:  # SYNC_WRITE: address, size, then id and data of each
+                return tuple(self.parameters[2 :: self.parameters[1] + 1])
+        return () if self.id == BROADCAST else (self.id,)
+
 
 def status(servo_id: int, error: int, parameters: bytes = b"") -> bytes:
     """A status packet."""

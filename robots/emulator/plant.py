@@ -18,6 +18,14 @@ TIME_CONSTANT_S = 0.06
 TOP_SPEED_TICKS_S = 3400.0
 """An STS3215 at 7.4 V turns 60° in 0.2 s without load: 50 rpm, 3,413 ticks/s."""
 
+FULL_AT_TICKS = 250.0
+"""A servo at LeRobot's gains pulls with all its torque at 22° from its goal."""
+
+_MOVES_AT = 0.25
+"""Share of its torque that takes a joint along; one that an overload has weakened stays."""
+
+_LOAD_OF_MOTION = 0.2
+
 
 class Plant(Protocol):
     """Six joints and whatever they are part of."""
@@ -28,15 +36,22 @@ class Plant(Protocol):
     velocity: NDArray[np.float64]
     """(6,) ticks/s."""
 
+    load: NDArray[np.float64]
+    """(6,) share of its torque that each servo uses, 0..1."""
+
+    full_at: NDArray[np.float64]
+    """(6,) distance from its goal at which a servo pulls with all its torque, ticks."""
+
     def step(
         self,
         goal: NDArray[np.float64],
         torque: NDArray[np.bool_],
         dt_s: float,
         free: NDArray[np.bool_],
+        strength: NDArray[np.float64],
     ) -> None:
         """Advance by ``dt_s``: goal (6,) ticks, torque (6,) whether each servo pulls, free (6,)
-        whether nothing blocks the joint."""
+        whether nothing blocks the joint, strength (6,) share of its torque that it may use."""
 
     def place(self, joint: int, position: float) -> None:
         """A hand puts a joint (0..5) at a position in ticks."""
@@ -55,6 +70,8 @@ class FirstOrderPlant:
     def __init__(self, position: NDArray[np.float64]) -> None:
         self.position = position.astype(float).copy()
         self.velocity = np.zeros_like(self.position)
+        self.load = np.zeros_like(self.position)
+        self.full_at = np.full_like(self.position, FULL_AT_TICKS)
 
     def step(
         self,
@@ -62,11 +79,17 @@ class FirstOrderPlant:
         torque: NDArray[np.bool_],
         dt_s: float,
         free: NDArray[np.bool_] | None = None,
+        strength: NDArray[np.float64] | None = None,
     ) -> None:
         share = 1.0 - math.exp(-dt_s / TIME_CONSTANT_S)
         reach = TOP_SPEED_TICKS_S * dt_s
         move = np.clip((goal - self.position) * share, -reach, reach)
-        move = np.where(torque if free is None else torque & free, move, 0.0)
+        most = np.ones_like(self.position) if strength is None else strength
+        moves = most >= _MOVES_AT if free is None else free & (most >= _MOVES_AT)
+        move = np.where(torque & moves, move, 0.0)
+        wants = np.abs(goal - self.position) / self.full_at
+        used = np.minimum(wants, np.where(moves, _LOAD_OF_MOTION, most))
+        self.load = np.where(torque, np.minimum(used, most), 0.0)
         self.position += move
         self.velocity = move / dt_s if dt_s > 0 else np.zeros_like(move)
 

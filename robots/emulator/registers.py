@@ -31,6 +31,7 @@ TABLE: Final[dict[str, tuple[int, int]]] = {
     "Angular_Resolution": (30, 1),
     "Homing_Offset": (31, 2),
     "Operating_Mode": (33, 1),
+    "Protective_Torque": (34, 1),
     "Overload_Torque": (36, 1),
     "Torque_Enable": (40, 1),
     "Acceleration": (41, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntFlag
 
 from robots.emulator.registers import EPROM_END, MODEL_NUMBER, READ_ONLY, SIGN_BIT, TABLE
@@ -9,6 +10,9 @@ from robots.emulator.registers import EPROM_END, MODEL_NUMBER, READ_ONLY, SIGN_B
 OVERLOAD_S = 0.5
 """A load above Overload_Torque for this long trips the protection (Protection_Time's unit and
 default vary between firmwares; half a second is in their middle)."""
+
+FULL_TORQUE = 1000
+"""Torque_Limit and its like are in tenths of a per cent."""
 
 
 class Alarm(IntFlag):
@@ -32,10 +36,12 @@ class Servo:
         self.registers = bytearray(128)
         self.waiting: tuple[int, bytes] | None = None
         self.dead = False
+        self.cut_off = False
         self.blind = False
         self.glitches = 0
         self.glitch_ticks = 0
         self._overload_s = 0.0
+        self._gave_way = 0.0
         self.set("ID", servo_id)
         for name, value in _FACTORY.items():
             self.set(name, value)
@@ -51,6 +57,18 @@ class Servo:
         """Whether it holds its joint."""
         return bool(self.get("Torque_Enable")) and not self.dead
 
+    @property
+    def silent(self) -> bool:
+        """Whether it neither hears nor answers."""
+        return self.dead or self.cut_off
+
+    @property
+    def strength(self) -> float:
+        """Share of its torque that it may use: Torque_Limit (LeRobot halves the gripper's), after
+        an overload Protective_Torque."""
+        limit = min(self.get("Torque_Limit"), self.get("Max_Torque_Limit")) / FULL_TORQUE
+        return min(limit, self.get("Protective_Torque") / 100) if self._gave_way else limit
+
     def power_cycle(self) -> None:
         """Power was away: torque is off, what was not stored is forgotten, the goal is where the
         joint is."""
@@ -60,13 +78,19 @@ class Servo:
         for name, value in _AT_POWER_UP.items():
             self.set(name, value)
         self.set("Torque_Limit", self.get("Max_Torque_Limit"))
-        self._overload_s = 0.0
+        self._overload_s = self._gave_way = 0.0
 
-    def protect(self, load: float, dt_s: float) -> None:
-        """Watch over itself.
+    def recover(self) -> None:
+        """What it pressed on is gone, and it knows."""
+        self._overload_s = self._gave_way = 0.0
+
+    def protect(self, load: float, wants: float, dt_s: float) -> None:
+        """Watch over itself. Overloaded for long, it has Protective_Torque until it is told
+        something else: a goal within reach or on the other side, or torque off and on.
 
         Args:
-            load: Share of its torque that it needs now, 0..1.
+            load: Share of its torque that it uses now, 0..1.
+            wants: Share that its goal would take, with a sign: the direction.
             dt_s: Since the last look.
         """
         alarms = Alarm(0)
@@ -82,9 +106,13 @@ class Servo:
             alarms |= Alarm.TEMPERATURE
             # Too hot: it lets go by itself, whatever anybody wants.
             self.set("Torque_Enable", 0)
-        heavy = load * 100 >= self.get("Overload_Torque")
-        self._overload_s = self._overload_s + dt_s if heavy and self.pulls else 0.0
+        overload = self.get("Overload_Torque") / 100
+        self._overload_s = self._overload_s + dt_s if load >= overload and self.pulls else 0.0
         if self._overload_s >= OVERLOAD_S:
+            self._gave_way = math.copysign(1.0, wants)
+        if not self.pulls or wants * self._gave_way < overload:
+            self._gave_way = 0.0
+        if self._gave_way:
             alarms |= Alarm.OVERLOAD
         self.set("Status", int(alarms))
 
@@ -148,6 +176,7 @@ _FACTORY = {
     "D_Coefficient": 32,
     "Protection_Current": 500,
     "Angular_Resolution": 1,
+    "Protective_Torque": 20,
     "Overload_Torque": 80,
     "Present_Voltage": 74,
     "Present_Temperature": 31,

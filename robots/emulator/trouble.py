@@ -1,4 +1,4 @@
-"""What happens to an answer between the servo and the driver: lost, late, damaged, drowned."""
+"""What happens to instructions and answers on the line: lost, late, damaged, drowned."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from robots.emulator.packets import Packet
+
 DAMAGE = ("checksum", "truncate", "prefix", "id", "length")
 """Ways to damage a packet: a flipped bit, a cut end, noise before it, another's id, a wrong
 length."""
+
+WHAT = ("answers", "instructions", "both")
+
+DROWNED = 0.5
+"""Share of the instructions that noise on the same wire spoils."""
 
 
 @dataclass
@@ -17,12 +24,13 @@ class Rule:
     """One kind of trouble.
 
     Args:
-        share: Probability per answer.
-        ids: Whose answers; empty: everybody's.
+        share: Probability per answer or instruction.
+        ids: Whose; empty: everybody's, and an instruction that is lost is then lost for all.
         until_s: Clock at which it ends.
-        count: How many answers it hits at most.
+        count: How many it hits at most.
         delay_s: How late, for delays.
         how: Which damage, for corruption; empty: one at random.
+        what: One of WHAT.
     """
 
     share: float = 1.0
@@ -31,6 +39,7 @@ class Rule:
     count: float = math.inf
     delay_s: float = 0.0
     how: str = ""
+    what: str = "answers"
 
 
 @dataclass
@@ -41,32 +50,48 @@ class Trouble:
     drop: Rule | None = None
     delay: Rule | None = None
     corrupt: Rule | None = None
-    babble_until_s: float = field(default=-math.inf)
+    noise: Rule = field(default_factory=lambda: Rule(until_s=-math.inf))
 
     def clear(self) -> None:
         self.drop = self.delay = self.corrupt = None
-        self.babble_until_s = -math.inf
+        self.noise.until_s = -math.inf
 
     def deliver(self, servo_id: int, answer: bytes, now_s: float) -> tuple[bytes, float]:
         """What arrives of ``answer`` (may be nothing), and when."""
-        if answer and self._hits(self.drop, servo_id, now_s):
+        if answer and self._hits(self.drop, (servo_id,), now_s, "answers"):
             return b"", now_s
-        if answer and (rule := self.corrupt) and self._hits(rule, servo_id, now_s):
+        if answer and (rule := self.corrupt) and self._hits(rule, (servo_id,), now_s, "answers"):
             answer = self._damage(answer, rule.how)
-        if answer and (rule := self.delay) and self._hits(rule, servo_id, now_s):
+        if answer and (rule := self.delay) and self._hits(rule, (servo_id,), now_s, "answers"):
             return answer, now_s + rule.delay_s
         return answer, now_s
 
+    def instruct(self, packet: Packet, now_s: float) -> tuple[bytes, tuple[int, ...]]:
+        """What the servos hear of an instruction, and which of them don't."""
+        data = packet.encode()
+        deaf: tuple[int, ...] = ()
+        if (rule := self.drop) and self._hits(rule, packet.targets, now_s, "instructions"):
+            if not rule.ids:
+                return b"", ()
+            deaf = rule.ids
+        if (rule := self.corrupt) and self._hits(rule, packet.targets, now_s, "instructions"):
+            data = self._damage(data, rule.how)
+        if self._hits(self.noise, packet.targets, now_s, "instructions"):
+            data = self._damage(data, "checksum")
+        return data, deaf
+
     def babble(self, now_s: float) -> bytes:
         """Noise that a broken servo or adapter sends unasked."""
-        if now_s >= self.babble_until_s:
+        if now_s >= self.noise.until_s or self.noise.what == "instructions":
             return b""
         return self.random.integers(0, 256, 512, np.uint8).tobytes()
 
-    def _hits(self, rule: Rule | None, servo_id: int, now_s: float) -> bool:
+    def _hits(self, rule: Rule | None, ids: tuple[int, ...], now_s: float, way: str) -> bool:
         if rule is None or now_s >= rule.until_s or rule.count <= 0:
             return False
-        if rule.ids and servo_id not in rule.ids:
+        if rule.what not in (way, "both"):
+            return False
+        if rule.ids and ids and not {*rule.ids} & {*ids}:
             return False
         if self.random.random() >= rule.share:
             return False

@@ -48,6 +48,51 @@ def test_a_lost_answer_is_a_time_out(robot: SO101Sim) -> None:
     assert robot.bus.sync_read("Present_Position")
 
 
+def test_an_instruction_that_is_lost_is_so_for_all(robot: SO101Sim) -> None:
+    before = read(robot, "Goal_Position")
+    robot.command("drop", what="instructions", count=1)
+    robot.bus.sync_write("Goal_Position", {"elbow_flex": before + 30}, normalize=False)
+    assert read(robot, "Goal_Position") == before
+    robot.command("drop", what="instructions", count=1)
+    with pytest.raises(ConnectionError, match="no status packet"):
+        robot.bus.sync_read("Present_Position")
+    assert robot.bus.sync_read("Present_Position")
+
+
+def test_one_servo_may_miss_what_the_others_hear(robot: SO101Sim) -> None:
+    before = robot.bus.sync_read("Goal_Position", normalize=False)
+    robot.command("drop", what="instructions", id=3, count=1)
+    moved = {name: goal + 5 for name, goal in before.items()}
+    robot.bus.sync_write("Goal_Position", moved, normalize=False)
+    after = robot.bus.sync_read("Goal_Position", normalize=False)
+    assert after == moved | {"elbow_flex": before["elbow_flex"]}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_instruction_is_obeyed_as_it_was_or_not_at_all(robot: SO101Sim, how: str) -> None:
+    before = read(robot, "Goal_Position")
+    robot.command("corrupt", what="instructions", how=how, count=1)
+    robot.bus.sync_write("Goal_Position", {"elbow_flex": before + 30}, normalize=False)
+    robot.command("account")
+
+    def hears_again() -> bool:
+        return robot.bus.ping("elbow_flex") is not None
+
+    wait_until(hears_again, what="half an instruction is forgotten")
+    assert read(robot, "Goal_Position") in (before, before + 30)
+
+
+def test_a_cut_data_line_is_silent_and_holds(robot: SO101Sim) -> None:
+    robot.bus.enable_torque()
+    robot.command("dead", id=3, limp=False)
+    assert robot.bus.ping("elbow_flex") is None
+    assert robot.command("account")["pulls"]["3"]
+    robot.bus.sync_write("Torque_Enable", 0)
+    assert robot.command("account")["pulls"] == {str(i): i == 3 for i in range(1, 7)}
+    robot.command("dead", id=3, limp=False, dead=False)
+    assert robot.bus.ping("elbow_flex") is not None
+
+
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_answer_never_passes_for_a_good_one(robot: SO101Sim, how: str) -> None:
     before = robot.bus.sync_read("Present_Position", normalize=False)
@@ -91,9 +136,28 @@ def test_a_blocked_joint_overloads_and_recovers_when_it_is_not_pressed(robot: SO
     robot.command("block", id=3)
     robot.send_action({"elbow_flex.pos": goal + 40})
     wait_until(lambda: read(robot, "Status") == 32, what="the servo is overloaded")
-    assert abs(read(robot, "Present_Load")) > 800
+    wait_until(lambda: abs(read(robot, "Present_Load")) <= 200, what="it has given way")
+    robot.command("block", id=3, on=False)
+    robot.command("account", clear=True)
+    robot.send_action({"elbow_flex.pos": goal + 39})
+    wait_until(lambda: robot.command("account")["steps"] > 50, what="a moment")
+    assert robot.command("account")["fastest"][2] < 10, "it doesn't press on"
     robot.send_action({"elbow_flex.pos": goal})
     wait_until(lambda: read(robot, "Status") == 0, what="the overload is over")
+
+
+def test_a_servo_that_gave_way_pulls_again_after_torque_off_and_on(robot: SO101Sim) -> None:
+    goal = robot.get_observation()["elbow_flex.pos"]
+    robot.command("block", id=3)
+    robot.send_action({"elbow_flex.pos": goal + 40})
+    wait_until(lambda: read(robot, "Status") == 32, what="the servo is overloaded")
+    robot.command("block", id=3, on=False)
+    robot.bus.sync_write("Torque_Enable", {"elbow_flex": 0})
+    wait_until(lambda: read(robot, "Status") == 0, what="the overload is over")
+    robot.bus.sync_write("Torque_Enable", {"elbow_flex": 1})
+    wait_until(
+        lambda: abs(robot.get_observation()["elbow_flex.pos"] - goal - 40) < 1, what="it is there"
+    )
 
 
 def test_a_hot_servo_lets_go(robot: SO101Sim) -> None:
@@ -110,8 +174,8 @@ def test_low_voltage_raises_its_alarm(robot: SO101Sim) -> None:
 def test_a_glitch_is_one_wrong_position(robot: SO101Sim) -> None:
     before = read(robot, "Present_Position")
     robot.command("glitch", id=3, ticks=900)
-    assert read(robot, "Present_Position") == (before + 900) % 4096
-    assert read(robot, "Present_Position") == before
+    assert abs(read(robot, "Present_Position") - (before + 900) % 4096) <= 3, "it may still settle"
+    assert abs(read(robot, "Present_Position") - before) <= 3
 
 
 def test_a_hand_moves_a_free_joint(robot: SO101Sim) -> None:
@@ -180,6 +244,8 @@ def test_a_camera_fails_as_lerobots_do(
         ({"do": "cube", "seed": 1}, "this plant has no cube"),
         ({"do": "camera", "fault": "sneeze"}, "one of ok, stall"),
         ({"do": "corrupt", "how": "gently"}, "one of checksum"),
+        ({"do": "drop", "what": "everything"}, "one of answers"),
+        ({"do": "babble"}, "wrong or missing argument"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

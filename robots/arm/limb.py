@@ -244,9 +244,10 @@ class Limb:
 
     def silent(self) -> tuple[str, ...]:
         """Joints whose servo doesn't answer a ping; 50 ms each."""
-        return tuple(joint for joint in self.joints if not self._answers(joint))
+        return tuple(joint for joint in self.joints if not self.answers(joint))
 
-    def _answers(self, joint: str) -> bool:
+    def answers(self, joint: str) -> bool:
+        """Whether a servo answers; 50 ms when it doesn't."""
         self.clear_line()
         return registers.answers(self.bus, self.bus.motors[joint].id, tries=1)
 

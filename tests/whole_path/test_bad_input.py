@@ -147,7 +147,7 @@ def test_an_arm_without_a_calibration_is_not_moved(
         f"--robot.calibration_dir={tmp_path}",
         "--robot.id=none",
     )
-    refused(capsys, argv, "calibration", "lerobot-calibrate")
+    refused(capsys, argv, "calibration", "armada calibrate")
     untouched(port)
 
 

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.faults.around import pulls
-from benchmarks.faults.matrix import FAULTS, Fault
+from benchmarks.faults.fault import Fault
+from benchmarks.faults.matrix import FAULTS
 from benchmarks.faults.run_lerobot import TheirRun, Theirs
 from benchmarks.faults.run_ours import BrokenPromise, Ours, OursRun, start
 from benchmarks.faults.table import markdown, row, text, torque
@@ -47,6 +48,9 @@ def theirs(faults: list[Fault]) -> tuple[dict[str, Theirs | str], str]:
     ):
         run = TheirRun(power, Path(folder))
         for fault in faults:
+            if not fault.theirs:
+                results[fault.name] = "–"
+                continue
             try:
                 results[fault.name] = run.run(fault)
             except RuntimeError as error:

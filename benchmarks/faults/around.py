@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
+import socket
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.faults.matrix import Command
+from benchmarks.faults.fault import Command
 from benchmarks.rig import Power
 
 
@@ -32,6 +35,7 @@ class Around:
         order: Gives an operator's order, by name.
         signal: Sends a signal to who drives.
         stop_file: Where a button's script makes it.
+        control_socket: The agent's control socket.
     """
 
     def __init__(
@@ -41,11 +45,13 @@ class Around:
         order: Callable[[str], object],
         signal: Callable[[int], object],
         stop_file: Path,
+        control_socket: Path | None = None,
     ) -> None:
         self._power = power
         self._order = order
         self._signal = signal
         self._stop_file = stop_file
+        self._socket = control_socket
         self._rival: Rival | None = None
 
     def do(self, *commands: Command) -> None:
@@ -59,6 +65,9 @@ class Around:
                     self._signal(command["number"])
                 case "stop_file":
                     self._stop_file.touch() if on else self._stop_file.unlink(missing_ok=True)
+                case "nonsense":
+                    assert self._socket is not None
+                    talk_nonsense(self._socket)
                 case "rival":
                     self._end_rival()
                     self._rival = Rival(self._power.port) if on else None
@@ -75,6 +84,40 @@ class Around:
         if self._rival is not None:
             self._rival.end()
             self._rival = None
+
+
+def talk_nonsense(path: Path) -> None:
+    """Says what no client should, each on a connection of its own that is then left open a moment.
+
+    Args:
+        path: The control socket.
+    """
+
+    def message(**fields: object) -> bytes:
+        header = json.dumps(fields).encode()
+        return struct.pack("!II", len(header), 0) + header
+
+    hello = message(kind="hello", role="recorder")
+    for words in (
+        bytes(range(256)),
+        struct.pack("!II", 3, 0) + b"xyz",
+        message(nothing=1),
+        message(kind="hello", role=["cli"]),
+        message(kind="hello", role="supervisor", pid="x"),
+        message(kind="hello", role="policy"),
+        hello + message(kind="free", slot=10**9),
+        hello + message(kind="saved", episodes="many"),
+        message(kind="hello", role="cli") + message(kind="event", event=["stopped"]),
+        message(kind="hello", role="cli") + message(kind="command", name={}, args=[1]),
+    ):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1.0)
+            client.connect(str(path))
+            with contextlib.suppress(OSError):
+                client.sendall(words)
+                while client.recv(1 << 16):
+                    # Until it hangs up, or has nothing more to say.
+                    client.settimeout(0.2)
 
 
 class Rival:

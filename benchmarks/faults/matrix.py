@@ -1,73 +1,11 @@
-"""The fault matrix as data: what breaks, and what the agent and the arm must then do.
-
-Commands are those of ``robots.emulator.faults`` and a few of what stands around an arm:
-
-=============  ==============================================================================
-``order``      an operator's order to the agent, ``name``; plain LeRobot knows only Ctrl-C
-``signal``     ``number`` to the control process
-``stop_file``  made, or with ``on=False`` taken away
-``rival``      another program reads the port, ``on``
-=============  ==============================================================================
-"""
+"""The fault matrix as data: every row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-Command = dict[str, Any]
-
-ALL = "111111"
-NONE = "000000"
-
-MOVES = ("goes on", "holds", "yields", "takes hold", "rests")
-"""What an arm can do: follow its source; keep its goals; let them be where its joints are; hold
-where servos without power have come to, once they have it again; rest without torque in the pose at
-start."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """One row.
-
-    Args:
-        name: Short.
-        title: In words.
-        begin: What breaks.
-        end: What mends it; empty: it is over by itself.
-        lasts_s: At least this long (ours: until all that is promised was seen as well).
-        state: ``state`` in the agent's status meanwhile; ``a|b``: either.
-        does: One of MOVES.
-        events: That the agent sends meanwhile; ``a|b``: either.
-        after: That it sends when it is over.
-        torque: Servos 1–6 meanwhile, 1: pulls. Those that do must do so all the time.
-        torque_after: And when it is over.
-        clear: Whether the operator's ``clear`` is needed; else it goes on by itself.
-        root: Whether only root can do it.
-    """
-
-    name: str
-    title: str
-    begin: tuple[Command, ...]
-    end: tuple[Command, ...] = ()
-    lasts_s: float = 1.0
-    state: str = "running"
-    does: str = "goes on"
-    events: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-    torque: str = ALL
-    torque_after: str = ALL
-    clear: bool = False
-    root: bool = False
-
-    @property
-    def over_after_s(self) -> float:
-        """When it ends by itself."""
-        return max(float(command.get("for_s", 0.0)) for command in self.begin)
-
-
-def _do(what: str, **arguments: Any) -> Command:
-    return {"do": what, **arguments}
+from benchmarks.faults.fault import NONE, Command, Fault
+from benchmarks.faults.fault import do as _do
 
 
 def _without(*ids: int) -> str:
@@ -125,7 +63,7 @@ def _lost(name: str, title: str, lasts_s: float, **fields: Any) -> Fault:
     return Fault(name=name, title=title, lasts_s=lasts_s, **given | fields)
 
 
-def _stop(name: str, title: str, begin: Command, *end: Command) -> Fault:
+def _stop(name: str, title: str, begin: Command, *end: Command, **fields: Any) -> Fault:
     return Fault(
         name=name,
         title=title,
@@ -136,6 +74,7 @@ def _stop(name: str, title: str, begin: Command, *end: Command) -> Fault:
         events=("stopped",),
         after=("cleared",),
         clear=True,
+        **fields,
     )
 
 
@@ -170,6 +109,13 @@ LINE = (
         state="degraded",
         does="goes on",
         events=("arm_degraded",),
+    ),
+    _line(
+        "lost_instructions",
+        "30 % of the instructions are lost",
+        "drop",
+        what="instructions",
+        share=0.3,
     ),
     _line("late_answer", "one answer comes after 70 ms", "delay", lasts_s=0.7, ms=70, count=1),
     _line("slow_answers", "every answer comes after 10 ms", "delay", ms=10),
@@ -239,6 +185,17 @@ SERVOS = (
     _dead("dead_gripper", "the gripper's servo is dead", 6),
     _dead("dead_two", "two servos are dead", 2, 4),
     Fault(
+        name="cut_line",
+        title="a servo's data line is cut: silent, but it holds",
+        begin=(_do("dead", id=3, limp=False),),
+        end=(_do("dead", id=3, limp=False, dead=False),),
+        lasts_s=2.0,
+        state="degraded",
+        does="holds",
+        events=("arm_degraded",),
+        after=("arm_back",),
+    ),
+    Fault(
         name="brownout",
         title="all servos lose their power, 1 s",
         begin=(_do("brownout", for_s=1.0),),
@@ -291,6 +248,19 @@ SERVOS = (
         events=("servo_overload", "stopped"),
         after=("cleared",),
         clear=True,
+    ),
+    Fault(
+        name="obstacle_idle",
+        title="an obstacle while nothing drives",
+        # A hand moves the joint away from its goal, and something keeps it there.
+        begin=(_do("block", id=2), _do("push", id=2, to=1250)),
+        end=(_do("block", id=2, on=False),),
+        state="yielding",
+        does="yields",
+        events=("servo_overload", "mode"),
+        after=("servo_ok",),
+        source="hold",
+        theirs=False,
     ),
     Fault(
         name="reset",
@@ -368,6 +338,20 @@ AROUND = (
     _stop("stop_order", "an operator's stop", _do("order", name="stop")),
     _stop("stop_signal", "SIGUSR1", _do("signal", number=10)),
     _stop("stop_file", "the stop file", _do("stop_file"), _do("stop_file", on=False)),
+    _stop(
+        "stop_idle",
+        "stop and clear while nothing drives",
+        _do("order", name="stop"),
+        source="hold",
+        theirs=False,
+    ),
+    Fault(
+        name="nonsense",
+        title="another client talks nonsense on the control socket",
+        begin=(_do("nonsense"),),
+        end=(_do("nonsense"),),
+        theirs=False,
+    ),
     Fault(
         name="stop_while_lost",
         title="an operator's stop while USB is unplugged",

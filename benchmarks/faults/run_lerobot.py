@@ -20,7 +20,7 @@ from typing import Any
 from lerobot.robots.so_follower import SO101Follower, SO101FollowerConfig
 
 from benchmarks.faults.around import Around, pulls
-from benchmarks.faults.matrix import Fault
+from benchmarks.faults.fault import Fault
 from benchmarks.rig import Power
 from robots.sim.config import ScriptedReachConfig
 from robots.sim.scripted import ScriptedReach

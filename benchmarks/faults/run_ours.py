@@ -12,13 +12,16 @@ import numpy as np
 
 from agent.control.limits import GuardConfig
 from benchmarks.faults.around import Around, holds, pulls
-from benchmarks.faults.matrix import ALL, Fault
+from benchmarks.faults.fault import ALL, Fault
 from benchmarks.rig import Control, Power
 from robots.emulator import joints
 from robots.emulator.bus import HIT_TICKS
 
 WAIT_S = 20.0
 """For anything that is promised; on a busy machine too."""
+
+DRIVES = "teleop"
+"""The source of a row that says nothing else."""
 
 _RETURNS = ("arm_back", "mode", "cleared", "camera_back")
 
@@ -77,6 +80,7 @@ class OursRun:
             order=control.order,
             signal=lambda number: os.kill(control.pid, number),
             stop_file=Path(control.config.guard.stop_file),
+            control_socket=control.config.state.control_socket,
         )
         self._torque: set[str] = set()
         self._states: set[str] = set()
@@ -92,6 +96,7 @@ class OursRun:
         """
         control = self._control
         self._drives_again(ALL, 0)
+        self._let_drive(fault.source)
         before, began_at = dict(control.status), len(control.events)
         self._power.do("account", clear=True)
         self._torque, self._states = set(), set()
@@ -99,7 +104,7 @@ class OursRun:
             began = self._began = time.time()
             self._around.do(*fault.begin)
             self._meanwhile(fault, began, began_at)
-            driven = control.status["driven_ticks"]
+            driven = control.status["driven_ticks"] if fault.source != "hold" else -1
             ended_at = len(control.events)
             ended = time.time() if fault.end else began + fault.over_after_s
             self._around.do(*fault.end)
@@ -112,6 +117,8 @@ class OursRun:
             self._around.mend()
             if control.alive and control.status.get("stop_reason"):
                 control.order("clear")
+            if control.alive and fault.source != DRIVES:
+                self._let_drive(DRIVES)
         self._kept_its_range()
         kinds = tuple(e["event"] for e in control.events[began_at:])
         returns = [e["time"] for e in control.events[began_at:] if e["event"] in _RETURNS]
@@ -122,6 +129,11 @@ class OursRun:
             ticks=control.status["ticks"] - before["ticks"],
             events=kinds,
         )
+
+    def _let_drive(self, source: str) -> None:
+        if self._control.status["source"] != source:
+            self._control.order("source", name=source)
+            self._watch(None, lambda: self._control.status["source"] == source, source)
 
     # While it lasts ------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.faults.matrix import ALL, NONE, Fault
+from benchmarks.faults.fault import ALL, NONE, Fault
 from benchmarks.faults.run_lerobot import Theirs
 from benchmarks.faults.run_ours import Ours
 

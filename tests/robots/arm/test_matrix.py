@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.matrix import FAULTS, MOVES, Fault
+from benchmarks.faults.fault import MOVES, Fault
+from benchmarks.faults.matrix import FAULTS
 from benchmarks.faults.run_ours import OursRun, start
 from benchmarks.rig import Control, Power
 from robots.emulator import joints

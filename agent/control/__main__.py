@@ -53,8 +53,9 @@ class Orders:
     def hand_over(self, loop: ControlLoop) -> None:
         """From now on ``loop`` obeys; what was said before is said to it."""
         self._loop = loop
-        if self._stop is not None:
-            loop.stop(self._stop)
+        if (reason := self._stop) is not None:
+            # At the first tick, before anything moves: then there is somebody to tell.
+            loop.soon(lambda: loop.stop(reason))
         if self._end is not None:
             # Somebody swallowed the exception.
             loop.arm.release()

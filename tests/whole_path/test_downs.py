@@ -42,6 +42,7 @@ def test_a_stop_of_a_control_that_starts(rig: Rig) -> None:
     assert status is not None
     assert (status["state"], status["stop_reason"]) == ("stopped", "local signal SIGUSR1")
     assert rig.holds()
+    assert rig.state.latched_stop.read_text() == "local signal SIGUSR1", "it is kept"
     rig.cli("clear")
     wait_until(rig.moves, what="it is driven")
 

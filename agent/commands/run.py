@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from agent.commands.base import Command
@@ -9,6 +10,8 @@ from agent.commands.base import Command
 
 def main(argv: list[str]) -> int:
     """Run an agent in the foreground; a service manager or a terminal keeps it there."""
+    # A stop that comes while this process still imports waits for the supervisor's handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     from rich.console import Console
 
     from agent.commands.parsing import parse

@@ -91,6 +91,7 @@ class Supervisor:
             ArmadaError: refused before anything moved.
         """
         with _handled(self._count_stop, signal.SIGUSR1):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
             cleared = clear_for_start(self._config)
             with _handled(self._count, signal.SIGINT, signal.SIGTERM):
                 return self._run(cleared)

@@ -1,7 +1,7 @@
 """A bound on time for code that has none: the vendor's SDK reads on for as long as noise arrives.
 
 By SIGALRM, so for the main thread only; elsewhere (connecting again, in a thread of its own, where
-nothing waits for it) the block runs unbounded. Not to be nested.
+nothing waits for it) the block runs unbounded. An alarm from before is set again afterwards.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -34,8 +35,9 @@ def deadline(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
             raise DeadlineError(f"no end within {seconds * 1e3:.0f} ms")
 
-    signal.signal(signal.SIGALRM, up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    handler = signal.signal(signal.SIGALRM, up)
+    left_s, every_s = signal.setitimer(signal.ITIMER_REAL, seconds)
+    began = time.monotonic()
     try:
         try:
             yield
@@ -45,3 +47,7 @@ def deadline(seconds: float) -> Iterator[None]:
         # Twice: the alarm may come at the very line above, and not again before this one.
         inside = False
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+        if left_s:
+            signal.signal(signal.SIGALRM, handler)
+            left_s = max(1e-3, left_s - (time.monotonic() - began))
+            signal.setitimer(signal.ITIMER_REAL, left_s, every_s)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +30,11 @@ class Loop:
         order()
 
 
+def _send(number: signal.Signals) -> None:
+    """To this thread: where others don't block it, it would be theirs, and the end of them all."""
+    signal.pthread_kill(threading.get_ident(), number)
+
+
 @pytest.fixture
 def orders() -> Iterator[Orders]:
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -42,12 +47,12 @@ def orders() -> Iterator[Orders]:
 
 def test_a_stop_from_before_it_listened_is_obeyed_when_there_is_a_loop(orders: Orders) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    os.kill(os.getpid(), signal.SIGUSR1)
+    _send(signal.SIGUSR1)
     orders.listen()
     loop: Any = Loop()
     orders.hand_over(loop)
     assert loop.stops == ["local signal SIGUSR1"]
-    os.kill(os.getpid(), signal.SIGUSR1)
+    _send(signal.SIGUSR1)
     assert len(loop.stops) == 2
 
 
@@ -56,9 +61,9 @@ def test_the_end_interrupts_what_is_being_built_but_not_how_it_is_given_back(
 ) -> None:
     orders.listen()
     with pytest.raises(SystemExit) as ended:
-        os.kill(os.getpid(), signal.SIGTERM)
+        _send(signal.SIGTERM)
     assert ended.value.code == 128 + signal.SIGTERM
-    os.kill(os.getpid(), signal.SIGTERM)
+    _send(signal.SIGTERM)
     loop: Any = Loop()
     with pytest.raises(SystemExit):
         orders.hand_over(loop)

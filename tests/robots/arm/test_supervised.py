@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -147,6 +148,18 @@ def test_code_without_an_end_is_given_one() -> None:
     with deadline(0.05):
         pass
     time.sleep(0.06)  # the alarm is off
+
+
+def test_an_alarm_of_somebody_else_is_set_again() -> None:
+    left_s, _ = signal.getitimer(signal.ITIMER_REAL)
+    heard: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: heard.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    with deadline(5.0):
+        pass
+    wait_until(lambda: heard, timeout_s=5, what="the alarm")
+    signal.signal(signal.SIGALRM, before)
+    signal.setitimer(signal.ITIMER_REAL, left_s)
 
 
 # Degraded -------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 """SIGKILL to anything but the control loop never stops it; each part comes back and says so.
+(Control itself: test_stops.py and test_downs.py.)
 
 One server (SuperLink, broker) and one agent on an emulated arm, all as users start them.
 """
@@ -221,19 +222,6 @@ def test_a_swap_while_the_policy_drives(host: Host) -> None:
     wait_until(
         lambda: host.status()["digest"] == before["digest"], timeout_s=120, what="it is back"
     )
-
-
-def test_the_control_process_itself_is_started_again(host: Host) -> None:
-    pid = host.status()["pid"]
-    os.kill(pid, signal.SIGKILL)
-
-    def back() -> bool:
-        if not host.events("process_restarted", "control"):
-            return False
-        return bool(host.status()["pid"] != pid)
-
-    wait_until(back, timeout_s=120, what="control is back")
-    wait_until(lambda: host.status()["ticks"] > 20, what="it ticks")
 
 
 def test_stop_holds_until_clear(host: Host) -> None:

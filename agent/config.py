@@ -10,6 +10,7 @@ from lerobot.robots.config import RobotConfig
 from lerobot.teleoperators.config import TeleoperatorConfig
 
 from agent.control.limits import GuardConfig
+from agent.inference_config import InferenceConfig
 from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
@@ -29,30 +30,6 @@ class PolicyRef:
     stats: str = ""
     # Fields of the policy's own config as `name=value`; `--policy.num_steps=5` lands here.
     overrides: list[str] = field(default_factory=list)
-
-
-@dataclass(kw_only=True)
-class InferenceConfig:
-    """When the policy is asked, and how long it may take."""
-
-    # Ask for the next chunk at the latest when this share of a chunk is left to run.
-    ask_below: float = 0.5
-    # Replace the policy worker when a chunk takes longer than this, in seconds.
-    deadline_s: float = 60.0
-    # Threads of the policy worker; 0 lets torch decide.
-    threads: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.ask_below <= 1.0:
-            raise ConfigError(
-                "must be above 0 and at most 1", field="--inference.ask_below", value=self.ask_below
-            )
-        if self.deadline_s <= 0:
-            raise ConfigError(
-                "must be positive", field="--inference.deadline_s", value=self.deadline_s
-            )
-        if self.threads < 0:
-            raise ConfigError("can't be negative", field="--inference.threads", value=self.threads)
 
 
 @dataclass(kw_only=True)

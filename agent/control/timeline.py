@@ -1,16 +1,22 @@
 """Planned actions by tick.
 
 A chunk computed from the observation of tick t0 answers for ticks t0, t0+1, …; it says nothing
-about when it arrives. What has passed by then is dropped, what overlaps older plans replaces them
-(*newest wins*). The timeline knows no policy, no clock and no arm.
+about when it arrives. What has passed by then is dropped; where several chunks answer for one tick,
+a *merge* decides (``agent/control/merging``). Chunks of two models are never merged: the newest
+one's wins. The timeline knows no policy, no clock and no arm.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+_MOST_CHUNKS = 128
+"""That answer for one tick; a policy that is asked every tick for chunks of 50 has 50."""
 
 
 @dataclass(frozen=True)
@@ -21,55 +27,118 @@ class Planned:
         action: (A,) float32 in the robot's units.
         observed: The tick of the observation that it was computed from.
         generation: The policy worker that computed it.
+        request: Number of the request that it answers.
+        epoch: Counts the resets (stop, task, source); a plan of an earlier one is never acted on.
+        digest: Of the model.
     """
 
     action: NDArray[np.float32]
     observed: int
     generation: int
+    request: int = 0
+    epoch: int = 0
+    digest: str = ""
+
+
+class Merge(Protocol):
+    """Makes one plan out of several."""
+
+    name: str
+
+    def __call__(self, tick: int, plans: Sequence[Planned]) -> Planned:
+        """The plan for ``tick``.
+
+        Args:
+            tick: That is planned.
+            plans: What each chunk says of it, oldest observation first; never empty, all of one
+                model. The answer carries the origin of the last. MUST take microseconds.
+        """
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """(N, A) actions and the origin that all of them share."""
+
+    actions: NDArray[np.float32]
+    origin: Planned
+
+    def covers(self, tick: int) -> bool:
+        return 0 <= tick - self.origin.observed < len(self.actions)
+
+    def at(self, tick: int) -> Planned:
+        return replace(self.origin, action=self.actions[tick - self.origin.observed])
 
 
 class Timeline:
-    """Maps ticks to planned actions."""
+    """Maps ticks to planned actions.
 
-    def __init__(self) -> None:
-        self._planned: dict[int, Planned] = {}
+    Args:
+        merge: Decides where several chunks answer for one tick; ``None``: the newest.
+    """
 
-    def add(self, chunk: NDArray[np.float32], *, observed: int, generation: int, now: int) -> int:
+    def __init__(self, merge: Merge | None = None) -> None:
+        self._merge = merge
+        self._chunks: list[_Chunk] = []
+
+    def add(self, chunk: NDArray[np.float32], origin: Planned, *, now: int) -> int:
         """Plan a chunk.
 
         Args:
-            chunk: (N, A) actions for ticks ``observed`` … ``observed + N - 1``.
-            observed: Tick of the observation.
-            generation: Generation of the policy worker.
+            chunk: (N, A) actions for ticks ``origin.observed`` … ``origin.observed + N - 1``.
+            origin: Where it came from; its action is not looked at.
             now: The next tick that will be acted on; earlier ones are dropped.
 
         Returns:
             How many of the N actions were still in time.
         """
-        useful = 0
-        for i, action in enumerate(chunk):
-            tick = observed + i
-            if tick >= now:
-                self._planned[tick] = Planned(action, observed, generation)
-                useful += 1
+        useful = min(len(chunk), origin.observed + len(chunk) - now)
+        if useful <= 0:
+            return 0
+        self._chunks.append(_Chunk(chunk, origin))
+        self._chunks.sort(key=lambda c: (c.origin.generation, c.origin.observed))
+        del self._chunks[:-_MOST_CHUNKS]
         return useful
 
     def take(self, tick: int) -> Planned | None:
         """The plan for ``tick``, or ``None`` (starvation); plans up to ``tick`` are forgotten."""
-        planned = self._planned.pop(tick, None)
-        for passed in [t for t in self._planned if t < tick]:
-            del self._planned[passed]
+        planned = self.look(tick)
+        self._chunks = [c for c in self._chunks if c.origin.observed + len(c.actions) > tick + 1]
         return planned
+
+    def look(self, tick: int) -> Planned | None:
+        """The plan for ``tick``, or ``None``."""
+        chunks = [c for c in self._chunks if c.covers(tick)]
+        if not chunks:
+            return None
+        last = chunks[-1].origin
+        if self._merge is None or len(chunks) == 1:
+            return chunks[-1].at(tick)
+        same = [
+            c.at(tick)
+            for c in chunks
+            if (c.origin.generation, c.origin.digest) == (last.generation, last.digest)
+        ]
+        return self._merge(tick, same)
+
+    def ahead(self, tick: int) -> NDArray[np.float32]:
+        """(L, A) the plans from ``tick`` on, without a gap; L = 0 when there is none."""
+        actions = []
+        while (planned := self.look(tick + len(actions))) is not None:
+            actions.append(planned.action)
+        return np.array(actions, np.float32) if actions else np.zeros((0, 0), np.float32)
 
     def remaining(self, tick: int) -> int:
         """How many ticks from ``tick`` on are planned without a gap."""
-        n = 0
-        while tick + n in self._planned:
-            n += 1
-        return n
+        end = tick
+        for chunk in sorted(self._chunks, key=lambda c: c.origin.observed):
+            if chunk.origin.observed <= end:
+                end = max(end, chunk.origin.observed + len(chunk.actions))
+        return end - tick
+
+    @property
+    def observed(self) -> int | None:
+        """The tick of the newest observation that something is planned from."""
+        return self._chunks[-1].origin.observed if self._chunks else None
 
     def clear(self) -> None:
-        self._planned.clear()
-
-    def __len__(self) -> int:
-        return len(self._planned)
+        self._chunks.clear()

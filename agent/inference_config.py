@@ -1,0 +1,36 @@
+"""When the policy is asked, how its chunks are merged, and how long it may take.
+
+No ``from __future__ import annotations`` here: draccus reads the types of the fields.
+"""
+
+from dataclasses import dataclass
+
+from robots.errors import ConfigError
+
+
+@dataclass(kw_only=True)
+class InferenceConfig:
+    """``--inference.…`` of ``armada run`` and ``armada replay``."""
+
+    # Ticks of a chunk that are carried out before the next one's observation is taken; 0: half of
+    # the chunk. Sooner where the measured latency would leave the arm without a plan.
+    execution_horizon: int = 0
+    # Replace the policy worker when a chunk takes longer than this, in seconds.
+    deadline_s: float = 60.0
+    # Threads of the policy worker; 0 lets torch decide.
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.execution_horizon < 0:
+            raise ConfigError(
+                "can't be negative",
+                field="--inference.execution_horizon",
+                value=self.execution_horizon,
+                remedy="0 is half of the policy's chunk",
+            )
+        if self.deadline_s <= 0:
+            raise ConfigError(
+                "must be positive", field="--inference.deadline_s", value=self.deadline_s
+            )
+        if self.threads < 0:
+            raise ConfigError("can't be negative", field="--inference.threads", value=self.threads)

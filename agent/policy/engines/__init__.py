@@ -1,0 +1,1 @@
+"""How a loaded policy computes a chunk: in plain torch, or faster where the policy is known."""

@@ -30,6 +30,8 @@ from safetensors import SafetensorError
 from transformers.initialization import no_init_weights
 
 from agent.policy import weights
+from agent.policy.engines.base import Engine
+from agent.policy.engines.plain import PlainEngine
 from agent.policy.fit import ACTION_NAMES, action_names, check_fit
 from robots.errors import ModelError
 
@@ -66,6 +68,7 @@ class LoadedPolicy:
         config: Its configuration.
         device: Where it is.
         digest: Of its weights file.
+        engine: What computes its chunks.
     """
 
     policy: PreTrainedPolicy
@@ -74,6 +77,7 @@ class LoadedPolicy:
     config: PreTrainedConfig
     device: str
     digest: str
+    engine: Engine
 
 
 def read_config(path: str, overrides: Sequence[str] = ()) -> PreTrainedConfig:
@@ -163,7 +167,13 @@ def load_policy(
     preprocess, postprocess = _processors(path, config, processors, dataset_stats)
     _check_statistics(config, (*preprocess.steps, *postprocess.steps), path)
     return LoadedPolicy(
-        policy, preprocess, postprocess, config, config.device, weights.file_digest(file)
+        policy,
+        preprocess,
+        postprocess,
+        config,
+        config.device,
+        weights.file_digest(file),
+        PlainEngine(policy),
     )
 
 

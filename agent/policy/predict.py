@@ -1,10 +1,11 @@
-"""Asks a loaded policy for a chunk of actions."""
+"""Asks a loaded policy for chunks of actions: those of one robot, or of several in one pass."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,64 @@ from numpy.typing import NDArray
 from agent.policy.load import LoadedPolicy
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One robot's question.
+
+    Args:
+        state: (S,) in the robot's units.
+        images: Camera key → uint8 (H, W, 3), RGB.
+        task: In words.
+        robot: Whose history it is, for policies that look back.
+        seed: Of the policy's noise; ``None``: fresh noise. With a seed the same observation gives
+            the same chunk, and the process's own random state stays as it is.
+    """
+
+    state: NDArray[np.float32]
+    images: Mapping[str, NDArray[np.uint8]]
+    task: str
+    robot: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One robot's chunk.
+
+    Args:
+        chunk: (N, A) float32 in the robot's units, for the tick of the observation and those after.
+        timings: Seconds by stage: pre_s, infer_s, post_s; of the whole pass it was part of.
+    """
+
+    chunk: NDArray[np.float32]
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def predict_chunks(
+    loaded: LoadedPolicy, asks: Sequence[Ask], *, rename_map: Mapping[str, str] | None = None
+) -> list[Answer]:
+    """The chunks of several robots, in as few passes as the shapes of their pictures allow.
+
+    Args:
+        loaded: The policy.
+        asks: What each robot sees.
+        rename_map: Robot keys to policy keys.
+
+    Raises:
+        ModelError: the policy can't be asked so.
+    """
+    groups: dict[Any, list[int]] = {}
+    observations = [_observation(loaded, ask, rename_map) for ask in asks]
+    for i, observation in enumerate(observations):
+        shape = tuple((key, value.shape) for key, value in sorted(observation.items()))
+        groups.setdefault(shape, []).append(i)
+    answers: dict[int, Answer] = {}
+    for members in groups.values():
+        found = _pass(loaded, [asks[i] for i in members], [observations[i] for i in members])
+        answers |= dict(zip(members, found, strict=True))
+    return [answers[i] for i in range(len(asks))]
+
+
 def predict_chunk(
     loaded: LoadedPolicy,
     state: NDArray[np.float32],
@@ -25,47 +84,73 @@ def predict_chunk(
     rename_map: Mapping[str, str] | None = None,
     seed: int | None = None,
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
-    """One chunk.
+    """The chunk of one robot and the seconds it took by stage; see ``Ask`` and ``Answer``."""
+    ask = Ask(state=state, images=images, task=task, seed=seed)
+    (answer,) = predict_chunks(loaded, [ask], rename_map=rename_map)
+    return answer.chunk, answer.timings
 
-    Args:
-        loaded: The policy.
-        state: (S,) in the robot's units.
-        images: Camera key → uint8 (H, W, 3), RGB.
-        task: In words.
-        rename_map: Robot keys to policy keys.
-        seed: Of the policy's noise; ``None``: fresh noise. With a seed the same observation gives
-            the same chunk, and the process's own random state stays as it is.
 
-    Returns:
-        (N, A) float32 in the robot's units, for the tick of the observation and those after; and
-        seconds by stage: pre, infer, post.
-    """
-    began = time.perf_counter()
-    observation: dict[str, Any] = {"observation.state": np.asarray(state, np.float32)}
-    for key, image in images.items():
+def _observation(
+    loaded: LoadedPolicy, ask: Ask, rename_map: Mapping[str, str] | None
+) -> dict[str, NDArray[Any]]:
+    """What the policy knows of an observation, by its own names."""
+    observation: dict[str, Any] = {"observation.state": np.asarray(ask.state, np.float32)}
+    for key, image in ask.images.items():
         name = f"observation.images.{key}"
         name = (rename_map or {}).get(name, name)
         feature = loaded.config.input_features.get(name)
         if feature is not None and feature.type is FeatureType.VISUAL:
             observation[name] = np.ascontiguousarray(image)
-    batch = prepare_observation_for_inference(
-        observation, torch.device(loaded.device), task, loaded.policy.name
-    )
-    batch = loaded.preprocess(batch)
+    return observation
+
+
+def _pass(
+    loaded: LoadedPolicy, asks: Sequence[Ask], observations: Sequence[dict[str, NDArray[Any]]]
+) -> list[Answer]:
+    began = time.perf_counter()
+    batch = loaded.preprocess(_batch(loaded, asks, observations))
     prepared = time.perf_counter()
-    with torch.no_grad(), _seeded(seed):
-        chunk = loaded.policy.predict_action_chunk(batch)
+    shape = loaded.engine.noise_shape(len(asks))
+    with torch.no_grad(), _seeded(asks[0].seed if shape is None else None):
+        chunks = loaded.engine.predict(
+            batch,
+            robots=[ask.robot for ask in asks],
+            noise=None if shape is None else _noise(loaded, shape, asks),
+        )
         if loaded.device.startswith("cuda"):
             torch.cuda.synchronize()
     inferred = time.perf_counter()
-    actions = loaded.postprocess(chunk)
-    result = actions.squeeze(0).to("cpu", torch.float32).numpy()
+    actions = loaded.postprocess(chunks).to("cpu", torch.float32).numpy()
     done = time.perf_counter()
-    return result, {
+    timings = {
         "pre_s": prepared - began,
         "infer_s": inferred - prepared,
         "post_s": done - inferred,
     }
+    return [Answer(chunk, dict(timings)) for chunk in actions]
+
+
+def _batch(
+    loaded: LoadedPolicy, asks: Sequence[Ask], observations: Sequence[dict[str, NDArray[Any]]]
+) -> dict[str, Any]:
+    rows = [
+        prepare_observation_for_inference(
+            dict(observation), torch.device(loaded.device), ask.task, loaded.policy.name
+        )
+        for ask, observation in zip(asks, observations, strict=True)
+    ]
+    batch: dict[str, Any] = {key: torch.cat([row[key] for row in rows]) for key in observations[0]}
+    tasks = [ask.task for ask in asks]
+    return batch | {"task": tasks, "robot_type": loaded.policy.name}
+
+
+def _noise(loaded: LoadedPolicy, shape: tuple[int, int, int], asks: Sequence[Ask]) -> torch.Tensor:
+    """What the policy would draw itself, a row for each robot by its own seed."""
+    rows = []
+    for ask in asks:
+        with _seeded(ask.seed):
+            rows.append(torch.normal(0.0, 1.0, (1, *shape[1:]), dtype=torch.float32))
+    return torch.cat(rows).to(loaded.device)
 
 
 @contextlib.contextmanager

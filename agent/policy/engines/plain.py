@@ -1,0 +1,47 @@
+"""``torch``: any LeRobot policy, through its own ``predict_action_chunk``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lerobot.policies.pretrained import PreTrainedPolicy
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from agent.policy.guidance import Guidance
+
+
+class PlainEngine:
+    """LeRobot's own way.
+
+    Args:
+        policy: In evaluation mode.
+    """
+
+    name = "torch"
+    exact = True
+
+    def __init__(self, policy: PreTrainedPolicy) -> None:
+        self._policy = policy
+
+    def noise_shape(self, batch_size: int) -> tuple[int, int, int] | None:
+        config = self._policy.config
+        if config.type != "smolvla":
+            return None
+        return batch_size, config.chunk_size, config.max_action_dim
+
+    def predict(
+        self,
+        batch: dict[str, Any],
+        *,
+        robots: Sequence[str],
+        noise: Tensor | None = None,
+        guidance: Guidance | None = None,
+    ) -> Tensor:
+        options = {} if noise is None else {"noise": noise}
+        chunks: Tensor = self._policy.predict_action_chunk(batch, **options)
+        return chunks
+
+    def forget(self, robot: str) -> None:
+        """Nothing is remembered."""

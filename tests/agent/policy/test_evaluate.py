@@ -28,7 +28,10 @@ class Oracle:
             for i in range(0, len(actions), chunk)
         ]
 
-    def predict_action_chunk(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def noise_shape(self, batch_size: int) -> None:
+        return None
+
+    def predict(self, batch: dict[str, torch.Tensor], **_: object) -> torch.Tensor:
         return self._chunks.pop(0)
 
 
@@ -60,7 +63,7 @@ def test_the_error_is_the_distance_to_what_was_recorded(
     stats = read_stats(dataset)["action"]
     # Two and a third chunks: the last one is compared as far as the episode goes.
     oracle = Oracle(_actions(dataset), loaded.config.n_action_steps, offset=3.0)
-    told = replace(loaded, policy=oracle, postprocess=lambda chunk: chunk)  # type: ignore[arg-type]
+    told = replace(loaded, engine=oracle, postprocess=lambda chunk: chunk)  # type: ignore[arg-type]
     (result,) = open_loop_error(told, dataset)
 
     assert result.frames == 70

@@ -43,6 +43,7 @@ class Power:
         seed: Of goals and random troubles.
         goal_period_s: Until the scene shows the next goal.
         plant: ``first_order`` or ``mujoco``.
+        journal: Where the emulator notes every goal that is written; ``None``: nowhere.
     """
 
     def __init__(
@@ -52,12 +53,15 @@ class Power:
         seed: int = 0,
         goal_period_s: float = 2.0,
         plant: str = "first_order",
+        journal: Path | None = None,
     ) -> None:
         self.robot_id = robot_id
         self.folder = folder(robot_id)
         self.port = self.folder / "port"
         self.calibration_dir = self.folder / "calibration"
         self._words = [f"--seed={seed}", f"--goal-period-s={goal_period_s}", f"--plant={plant}"]
+        if journal is not None:
+            self._words.append(f"--journal={journal}")
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(

@@ -29,6 +29,7 @@ from robots.emulator import joints
 from robots.emulator.account import Account
 from robots.emulator.client import listen
 from robots.emulator.faults import Faults, read_script
+from robots.emulator.journal import GoalJournal
 from robots.emulator.line import Line
 from robots.emulator.packets import (
     ACTION,
@@ -44,6 +45,7 @@ from robots.emulator.packets import (
     status,
 )
 from robots.emulator.plant import Plant, make_plant
+from robots.emulator.registers import TABLE
 from robots.emulator.servo import Servo
 from robots.emulator.trouble import Trouble
 from robots.emulator.world import World, WorldFile
@@ -70,10 +72,17 @@ class Emulator:
         seed: Of the goals, and of random troubles.
         goal_period_s: How long each goal stays.
         plant: ``first_order`` or ``mujoco``.
+        journal: Where goals that are written are noted; ``None``: nowhere.
     """
 
     def __init__(
-        self, folder: Path, *, seed: int, goal_period_s: float, plant: str = "first_order"
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        goal_period_s: float,
+        plant: str = "first_order",
+        journal: GoalJournal | None = None,
     ) -> None:
         self.line = Line(folder / "port")
         self.trouble = Trouble(np.random.default_rng([seed, 1]))
@@ -84,6 +93,7 @@ class Emulator:
         self._world = WorldFile(folder / "world", create=True)
         self._random = np.random.default_rng(seed)
         self._goal_period_s = goal_period_s
+        self._journal = journal
         self._buffer = bytearray()
         self._heard = bytearray()
         self._heard_at = 0.0
@@ -132,6 +142,8 @@ class Emulator:
             if stdin in ready and not os.read(stdin, 4096):
                 self.line.unplug()
                 self._plant.close()
+                if self._journal is not None:
+                    self._journal.close()
                 return
 
     def push(self, servo_id: int, to: int) -> None:
@@ -232,6 +244,8 @@ class Emulator:
             address, size = data[0], data[1]
             for i in range(2, len(data) - size, size + 1):
                 self._write(data[i], address, data[i + 1 : i + 1 + size])
+            if self._journal is not None and address == TABLE["Goal_Position"][0]:
+                self._journal.note([s.get("Goal_Position") for s in self.servos.values()])
             return []
         if packet.instruction == SYNC_READ:
             return [(i, self._read(i, data[0], data[1])) for i in data[2:]]
@@ -291,6 +305,7 @@ def main() -> int:
     parser.add_argument("--goal-period-s", type=float, default=4.0, help="time per goal, s")
     parser.add_argument("--plant", default="first_order", choices=("first_order", "mujoco"))
     parser.add_argument("--faults", type=Path, help="a script of faults")
+    parser.add_argument("--journal", type=Path, help="a file to note every written goal in")
     args = parser.parse_args()
     args.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(args.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -301,7 +316,11 @@ def main() -> int:
     try:
         script = read_script(args.faults) if args.faults else []
         emulator = Emulator(
-            args.folder, seed=args.seed, goal_period_s=args.goal_period_s, plant=args.plant
+            args.folder,
+            seed=args.seed,
+            goal_period_s=args.goal_period_s,
+            plant=args.plant,
+            journal=GoalJournal(args.journal) if args.journal else None,
         )
         emulator.faults.schedule(script, emulator.now)
     except ArmadaError as error:

@@ -49,7 +49,9 @@ class Guidance:
             policy's padded width M; only these A dimensions are compared.
         frozen: For each row the paper's d: so many actions of the plan are carried out before the
             chunk can arrive. More than the plan has counts as all it has.
-        horizon: The paper's s: the mask ends at H − s, the policy's chunk size less this.
+        horizon: The paper's s: the mask ends at H − s, the policy's chunk size less this, and in
+            any case where the plan does; 0: there. (A plan of which s actions were carried out has
+            H − s left, so the two are the same unless the plan came from several chunks.)
         exact: The true vector–Jacobian product; else the identity in place of the Jacobian.
         max_weight: The paper's β.
         schedule: Of the mask between d and H − s; the paper's is exponential.
@@ -63,7 +65,7 @@ class Guidance:
         plans: Sequence[Tensor | None],
         frozen: Sequence[int],
         *,
-        horizon: int,
+        horizon: int = 0,
         exact: bool = True,
         max_weight: float = MAX_WEIGHT,
         schedule: Schedule = Schedule.EXP,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lerobot.policies.pretrained import PreTrainedPolicy
 from torch import Tensor
+
+from agent.policy.continuation import guided
 
 if TYPE_CHECKING:
     from agent.policy.guidance import Guidance
@@ -40,7 +43,8 @@ class PlainEngine:
         guidance: Guidance | None = None,
     ) -> Tensor:
         options = {} if noise is None else {"noise": noise}
-        chunks: Tensor = self._policy.predict_action_chunk(batch, **options)
+        with contextlib.nullcontext() if guidance is None else guided(self._policy, guidance):
+            chunks: Tensor = self._policy.predict_action_chunk(batch, **options)
         return chunks
 
     def forget(self, robot: str) -> None:

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from agent.config import RunConfig
 from agent.control.arm import Arm
+from agent.control.asking import Asking
+from agent.control.chunk_stats import ChunkStats
 from agent.control.episodes import EpisodeSchedule
 from agent.control.guard import Guard
 from agent.control.loop import ControlLoop
 from agent.control.operator_role import Handler, OperatorRole
 from agent.control.peers import Peers
-from agent.control.policy_role import PolicyRole
+from agent.control.policy_role import SLOTS, PolicyRole
 from agent.control.recorder_role import RecorderRole
 from agent.control.sources import Hold, PolicySource, Source, TeleopSource
 from agent.control.stats import LoopStats
@@ -71,13 +73,14 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     state.create()
     arm = Arm(robot, layout, max_frame_age_s=config.guard.max_frame_age_s)
     stats = LoopStats(1.0 / config.fps)
+    chunks = ChunkStats()
     timeline = Timeline()
     teleop = None
     if config.teleop is not None:
         teleop = TeleopSource(make_teleoperator_from_config(config.teleop), layout.action_names)
 
     shared = state.shared_memory
-    observations = FrameBuffer(shared / "observation.frames", layout, 2, create=True)
+    observations = FrameBuffer(shared / "observation.frames", layout, SLOTS, create=True)
     slots = max(8, min(64, RING_B // layout.slot_nbytes))
     ring = FrameBuffer(shared / "recorder.frames", layout, slots, create=True)
 
@@ -98,10 +101,10 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     policy = PolicyRole(
         buffer=observations,
         timeline=timeline,
-        stats=stats,
+        stats=chunks,
         emit=emit,
-        welcome=about | {"buffer": str(observations.path), "slots": 2},
-        ask_below=config.inference.ask_below,
+        welcome=about | {"buffer": str(observations.path), "slots": SLOTS},
+        asking=Asking(stats.period_s, config.inference.execution_horizon),
         deadline_s=config.inference.deadline_s,
     )
     recorder = RecorderRole(
@@ -112,7 +115,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     )
     sources: dict[str, Source] = {"hold": Hold()}
     if config.policy.path:
-        sources["policy"] = PolicySource(timeline, policy)
+        sources["policy"] = PolicySource(timeline, policy, chunks.seams)
     if teleop is not None:
         sources["teleop"] = teleop
     schedule = EpisodeSchedule(
@@ -133,6 +136,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
             stop_file=StopFile(config.stop_file),
             ticker=Ticker(config.fps),
             stats=stats,
+            chunks=chunks,
             sources=sources,
             source="teleop" if teleop is not None else "policy",
             policy=policy,

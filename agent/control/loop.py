@@ -27,14 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.control.arm import Arm, Observation
-from agent.control.driver import Driver
+from agent.control.chunk_stats import ChunkStats
+from agent.control.driver import Driver, Step
 from agent.control.episodes import EpisodeSchedule
 from agent.control.guard import Guard
 from agent.control.limits import GuardConfig
 from agent.control.peers import Peers
 from agent.control.policy_role import PolicyRole
 from agent.control.recorder_role import RecorderRole
-from agent.control.sources import Source
+from agent.control.sources import PolicySource, Source
 from agent.control.stats import LoopStats
 from agent.control.stop_file import StopFile
 from agent.control.tally import ReplayTally
@@ -57,7 +58,7 @@ class ControlLoop:
         safety: When it parks, and how often it may yield.
         stop_file: Stops it while it exists.
         ticker: The clock.
-        stats: What is counted.
+        stats, chunks: What is counted.
         sources: By name; must hold ``hold``.
         source: Which drives first.
         policy, recorder: The roles of these peers.
@@ -79,6 +80,7 @@ class ControlLoop:
         stop_file: StopFile,
         ticker: Ticker,
         stats: LoopStats,
+        chunks: ChunkStats,
         sources: dict[str, Source],
         source: str,
         policy: PolicyRole,
@@ -106,6 +108,7 @@ class ControlLoop:
         )
         self.ticker = ticker
         self.stats = stats
+        self.chunks = chunks
         self.sources = sources
         self.policy = policy
         self.recorder = recorder
@@ -162,6 +165,7 @@ class ControlLoop:
 
     def _drive(self, at: Tick, observation: Observation) -> None:
         step = self.driver.step(at.number, observation)
+        self._trace(at, step)
         self.arm.poll()
         if self.tally is not None:
             self._compare(at, step.proposal)
@@ -177,6 +181,23 @@ class ControlLoop:
                 step.action,
                 observation.images,
             )
+
+    def _trace(self, at: Tick, step: Step) -> None:
+        """Each tick and where its action came from, for whoever asked for it in its hello."""
+        if self._peers is None or not self._peers.traced:
+            return
+        taken = self.driver.source.taken if isinstance(self.driver.source, PolicySource) else None
+        acted = taken if taken is not None and step.proposal is taken.action else None
+        self._peers.publish(
+            "tick",
+            {
+                "tick": at.number,
+                "lateness_s": at.lateness_s,
+                "skipped": at.skipped,
+                "epoch": self.policy.epoch,
+                "origin": None if acted is None else acted.origin(),
+            },
+        )
 
     def _hear_arm(self) -> None:
         for kind, cause, data in self.arm.events():
@@ -313,6 +334,7 @@ class ControlLoop:
             "task": self.task,
             "phase": self.schedule.phase.value,
             **self.stats.to_json(),
+            **self.chunks.to_json(),
             **self.policy.to_json(),
             **self.recorder.to_json(),
         }

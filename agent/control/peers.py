@@ -58,6 +58,7 @@ class Peer:
         role: policy, recorder, link, cli or supervisor.
         pid: Its process id, as it says.
         subscribed: Whether it wants telemetry and events.
+        traced: Whether it wants every tick.
         hello: All that it said in its hello.
     """
 
@@ -65,6 +66,7 @@ class Peer:
     role: str = ""
     pid: int = 0
     subscribed: bool = False
+    traced: bool = False
     hello: dict[str, Any] = field(default_factory=dict)
 
 
@@ -116,8 +118,13 @@ class Peers:
         if kind == "event" and not any(p.role == _KEEPER and p.subscribed for p in self._peers):
             self._unheard.append(fields)
         for peer in self._peers:
-            if peer.subscribed:
+            if peer.traced if kind == "tick" else peer.subscribed:
                 peer.channel.send(kind, **fields)
+
+    @property
+    def traced(self) -> bool:
+        """Whether anybody wants every tick."""
+        return any(peer.traced for peer in self._peers)
 
     def close(self, drain_s: float = 0.5) -> None:
         """Say what is still to be said, then hang up."""
@@ -161,6 +168,7 @@ class Peers:
         if "pid" in message.fields:
             peer.pid = message.whole("pid", high=_MOST_PID)
         peer.subscribed = bool(message.fields.get("subscribe", False))
+        peer.traced = bool(message.fields.get("trace", False))
         peer.hello = message.fields
         welcome = self._roles[role].welcome(peer)
         peer.role = role

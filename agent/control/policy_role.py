@@ -1,8 +1,9 @@
-"""The policy workers as control sees them: one that is asked, and at most one that takes over.
+"""The policy workers as the control loop sees them: one that is asked, others that take over.
 
 A request is in flight at most once per worker, and ends in a chunk, an error, a deadline or the
-worker's death; the next one may then go. A worker of a newer generation takes over between two
-requests, so no chunk mixes two models, and the old one is told to retire.
+worker's death; the next one may then go. Another worker takes over between two requests, so no
+chunk mixes two models: one of a newer generation, and then the old one is told to retire; or a
+remote one whose link is up again, or the local one while it is down.
 
 Discarded: chunks of a request made before the epoch changed (a stop, another source, another
 task, a reset), and those of a worker that no longer is the active one.
@@ -11,50 +12,41 @@ task, a reset), and those of a worker that no longer is the active one.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.control.asking import Asking
+from agent.control.chunk_stats import ChunkStats
 from agent.control.peers import Emit, Peer
-from agent.control.stats import LoopStats
-from agent.control.timeline import Timeline
+from agent.control.policy_peers import Request, Worker, best, free_slot, outdated
+from agent.control.timeline import Planned, Timeline
 from agent.ipc import FrameBuffer, Message
+
+SLOTS = 4
+"""A local and a remote worker, and one that is to replace each."""
 
 _MOST_ACTIONS = 10_000
 """In a chunk: minutes."""
 
-
-@dataclass
-class _Request:
-    number: int
-    tick: int
-    epoch: int
-    sent_s: float
-
-
-@dataclass(eq=False)
-class _Worker:
-    peer: Peer
-    generation: int
-    digest: str = ""
-    chunk_size: int = 0
-    ready: bool = False
-    request: _Request | None = None
+_MOST_BYTES = 1 << 40
+_NO_ACTION = np.zeros(0, np.float32)
 
 
 class PolicyRole:
     """Asks the policy for chunks and puts them on the timeline.
 
     Args:
-        buffer: Two slots of shared memory for observations; workers use them in turn.
+        buffer: Slots of shared memory for observations, one per worker.
         timeline: Where chunks go.
-        stats: Where latencies are counted.
+        stats: Where they are counted.
         emit: Where events go.
         welcome: Fields that a worker needs (layout, buffer, fps, task …).
-        ask_below: Ask when this share of a chunk or less is left.
+        asking: When to ask.
         deadline_s: After this a request is given up and its worker reported as hung.
+        continues: Whether the policy is told the plan that its chunk is to continue (real-time
+            chunking).
     """
 
     def __init__(
@@ -62,21 +54,23 @@ class PolicyRole:
         *,
         buffer: FrameBuffer,
         timeline: Timeline,
-        stats: LoopStats,
+        stats: ChunkStats,
         emit: Emit,
         welcome: dict[str, Any],
-        ask_below: float,
+        asking: Asking,
         deadline_s: float,
+        continues: bool = False,
     ) -> None:
         self._buffer = buffer
         self._timeline = timeline
         self._stats = stats
         self._emit = emit
         self._welcome = welcome
-        self._ask_below = ask_below
+        self._asking = asking
         self._deadline_s = deadline_s
-        self._workers: list[_Worker] = []
-        self._active: _Worker | None = None
+        self._continues = continues
+        self._workers: list[Worker] = []
+        self._active: Worker | None = None
         self._requests = 0
         self._now = 0
         self.epoch = 0
@@ -98,17 +92,25 @@ class PolicyRole:
     def offer(self, tick: int, state: NDArray[np.float32], images: dict[str, Any]) -> None:
         """Ask for a chunk from this tick's observation if one is needed and can be had."""
         worker = self._active
-        if worker is None or worker.request is not None or not self._wanted(tick, worker):
+        if worker is None or not worker.may_be_asked or not self._wanted(tick, worker):
             return
-        slot = worker.generation % 2
-        views = self._buffer[slot]
+        views = self._buffer[worker.slot]
         views.state[:] = state
         for key, view in views.images.items():
             view[:] = images[key]
         self._requests += 1
-        worker.request = _Request(self._requests, tick, self.epoch, time.monotonic())
+        worker.request = Request(self._requests, tick, self.epoch, time.monotonic())
+        plan = self._timeline.ahead(tick) if self._continues else np.zeros((0, 0), np.float32)
         worker.peer.channel.send(
-            "observe", request=self._requests, tick=tick, slot=slot, task=self.task
+            "observe",
+            payload=plan.tobytes(),
+            request=self._requests,
+            tick=tick,
+            epoch=self.epoch,
+            slot=worker.slot,
+            task=self.task,
+            plan=list(plan.shape),
+            frozen=min(len(plan), self._asking.ticks(worker.latency.seconds)),
         )
 
     @property
@@ -116,41 +118,37 @@ class PolicyRole:
         return self._active is not None
 
     def to_json(self) -> dict[str, Any]:
-        """For telemetry: which model answers."""
+        """For telemetry: which model answers, and from where."""
         worker = self._active
         return {
             "generation": worker.generation if worker else None,
             "digest": worker.digest if worker else None,
+            "inference": None if worker is None else "remote" if worker.remote else "local",
         }
 
     # What the peers call -------------------------------------------------------------------
 
     def welcome(self, peer: Peer) -> dict[str, Any]:
-        generation = Message("hello", peer.hello).whole("generation")
-        self._workers.append(_Worker(peer, generation))
-        return self._welcome | {"task": self.task}
+        hello = Message("hello", peer.hello)
+        generation = hello.whole("generation")
+        slot = free_slot(self._workers, self._buffer.slots)
+        remote = hello.fields.get("kind") == "remote"
+        self._workers.append(Worker(peer, generation, slot, remote))
+        return self._welcome | {"task": self.task, "slot": slot}
 
     def on_message(self, peer: Peer, message: Message) -> None:
         worker = self._find(peer)
         if message.kind == "ready":
-            worker.digest = message.text("digest")
-            worker.chunk_size = message.whole("chunk_size", low=1, high=_MOST_ACTIONS)
-            worker.ready = True
-            self._emit(
-                "policy_ready",
-                "a policy worker has loaded its model and warmed up",
-                generation=worker.generation,
-                digest=worker.digest,
-                warmup_s=message.fields.get("warmup_s"),
-            )
-            self._take_over()
+            self._on_ready(worker, message)
         elif message.kind == "chunk":
             self._on_chunk(worker, message)
         elif message.kind == "error":
-            worker.request = None
+            worker.failed()
             self._emit("policy_error", message.text("message"), generation=worker.generation)
         elif message.kind == "failed":
             self._emit("policy_failed", message.text("message"), generation=worker.generation)
+        elif message.kind == "link":
+            self._on_link(worker, message)
 
     def on_lost(self, peer: Peer) -> None:
         worker = self._find(peer)
@@ -167,34 +165,95 @@ class PolicyRole:
 
     # ---------------------------------------------------------------------------------------
 
-    def _find(self, peer: Peer) -> _Worker:
+    def _find(self, peer: Peer) -> Worker:
         return next(w for w in self._workers if w.peer is peer)
 
-    def _wanted(self, tick: int, worker: _Worker) -> bool:
-        left = self._timeline.remaining(tick + 1)
-        latency_s = self._stats.latency_quantile(0.95) or 0.0
-        needed = latency_s / self._stats.period_s + 2
-        return left <= max(needed, self._ask_below * worker.chunk_size)
+    def _wanted(self, tick: int, worker: Worker) -> bool:
+        observed = self._timeline.observed
+        return self._asking.wanted(
+            age=None if observed is None else tick - observed,
+            left=self._timeline.remaining(tick + 1),
+            latency_s=worker.latency.seconds,
+            chunk_size=worker.chunk_size,
+        )
 
-    def _on_chunk(self, worker: _Worker, message: Message) -> None:
+    def _on_ready(self, worker: Worker, message: Message) -> None:
+        worker.digest = message.text("digest")
+        worker.chunk_size = message.whole("chunk_size", low=1, high=_MOST_ACTIONS)
+        worker.ready = True
+        self._emit(
+            "policy_ready",
+            "a policy worker has loaded its model and warmed up",
+            generation=worker.generation,
+            digest=worker.digest,
+            warmup_s=message.fields.get("warmup_s"),
+        )
+        self._take_over()
+
+    def _on_link(self, worker: Worker, message: Message) -> None:
+        up = message.fields.get("up") is True
+        if up == worker.up:
+            return
+        worker.up = up
+        if up:
+            worker.failures, worker.not_before = 0, 0.0
+        self._emit(
+            "policy_link",
+            str(message.fields.get("cause") or "the policy server answers"),
+            up=up,
+            generation=worker.generation,
+        )
+        self._take_over()
+
+    def _on_chunk(self, worker: Worker, message: Message) -> None:
         request = worker.request
         if request is None or message.whole("request") != request.number:
             return
-        worker.request = None
         chunk = self._chunk(message)
         if isinstance(chunk, str):
+            worker.failed()
             self._emit("policy_error", chunk, generation=worker.generation, pid=worker.peer.pid)
             return
-        self._stats.latency(time.monotonic() - request.sent_s)
+        worker.answered()
+        self._count(worker, message, time.monotonic() - request.sent_s)
         if request.epoch != self.epoch or worker is not self._active:
-            self._stats.stale_chunks += 1
+            self._stats.stale += 1
             return
-        useful = self._timeline.add(
-            chunk, observed=request.tick, generation=worker.generation, now=self._now
+        origin = Planned(
+            _NO_ACTION,
+            observed=request.tick,
+            generation=worker.generation,
+            request=request.number,
+            epoch=request.epoch,
+            digest=self._digest(worker, message),
         )
+        useful = self._timeline.add(chunk, origin, now=self._now)
         self._stats.chunks += 1
         if useful == 0:
-            self._stats.stale_chunks += 1
+            self._stats.stale += 1
+
+    def _digest(self, worker: Worker, message: Message) -> str:
+        """Of the model that computed it: a server changes its own between two chunks."""
+        digest = message.fields.get("digest")
+        if not isinstance(digest, str) or digest == worker.digest:
+            return worker.digest
+        before, worker.digest = worker.digest, digest
+        self._emit(
+            "policy_switched",
+            "the policy server has another model",
+            generation=worker.generation,
+            digest=digest,
+            before=before,
+        )
+        return digest
+
+    def _count(self, worker: Worker, message: Message, latency_s: float) -> None:
+        worker.latency.note(latency_s)
+        timings = message.fields.get("timings")
+        self._stats.note(latency_s, timings if isinstance(timings, dict) else {})
+        if "bytes_up" in message.fields:
+            self._stats.bytes_up += message.whole("bytes_up", high=_MOST_BYTES)
+            self._stats.bytes_down += message.whole("bytes_down", high=_MOST_BYTES)
 
     def _chunk(self, message: Message) -> NDArray[np.float32] | str:
         """(N, A) the actions, or what is wrong with them."""
@@ -226,20 +285,24 @@ class PolicyRole:
                 worker.peer.channel.close()
 
     def _take_over(self) -> None:
-        ready = [w for w in self._workers if w.ready]
-        if not ready:
-            return
-        newest = max(ready, key=lambda w: w.generation)
         active = self._active
-        if newest is active or (active is not None and active.request is not None):
+        if active is not None and active.request is not None:
             return
-        self._active = newest
-        if active is not None:
-            active.peer.channel.send("retire")
+        chosen = best(self._workers)
+        if chosen is None:
+            return
+        for worker in self._workers:
+            if worker.ready and worker.request is None and outdated(worker, self._workers):
+                worker.ready = False
+                worker.peer.channel.send("retire")
+        if chosen is active:
+            return
+        self._active = chosen
         self._emit(
             "policy_switched",
             "this model computes the chunks from now on",
-            generation=newest.generation,
-            digest=newest.digest,
+            generation=chosen.generation,
+            digest=chosen.digest,
+            inference="remote" if chosen.remote else "local",
             before=active.digest if active else None,
         )

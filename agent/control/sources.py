@@ -9,8 +9,9 @@ from lerobot.teleoperators import Teleoperator
 from numpy.typing import NDArray
 
 from agent.control.arm import Observation
+from agent.control.chunk_stats import Seams
 from agent.control.policy_role import PolicyRole
-from agent.control.timeline import Timeline
+from agent.control.timeline import Planned, Timeline
 from robots.arm.leader import Leader
 
 
@@ -46,14 +47,17 @@ class PolicySource:
 
     name = "policy"
 
-    def __init__(self, timeline: Timeline, role: PolicyRole) -> None:
+    def __init__(self, timeline: Timeline, role: PolicyRole, seams: Seams) -> None:
         self._timeline = timeline
         self._role = role
+        self._seams = seams
+        self.taken: Planned | None = None
 
     def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
         if not observation.blind:
             self._role.offer(tick, observation.state, observation.images)
-        planned = self._timeline.take(tick)
+        self.taken = planned = self._timeline.take(tick)
+        self._seams.note(tick, planned)
         return None if planned is None else planned.action
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""What the control loop counts: rate, late and starved ticks, latencies; measured, not assumed."""
+"""What the control loop counts: rate, late and starved ticks; measured, not assumed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,9 @@ class LoopStats:
         self.skipped = 0
         self.starved = 0
         self.driven = 0
-        self.chunks = 0
-        self.stale_chunks = 0
         self.trips: Counter[str] = Counter()
         self._began: float | None = None
         self._ended = 0.0
-        self._latency: deque[float] = deque(maxlen=256)
         self._work: deque[float] = deque(maxlen=512)
 
     def tick(self, tick: Tick) -> None:
@@ -46,14 +43,6 @@ class LoopStats:
     def work(self, seconds: float) -> None:
         """How long observing, guarding, acting and tapping took in one tick."""
         self._work.append(seconds)
-
-    def latency(self, seconds: float) -> None:
-        """From the observation to the arrival of its chunk."""
-        self._latency.append(seconds)
-
-    def latency_quantile(self, q: float) -> float | None:
-        """Quantile of recent chunk latencies in s, ``None`` before the first chunk."""
-        return float(np.quantile(self._latency, q)) if self._latency else None
 
     @property
     def rate_hz(self) -> float:
@@ -73,10 +62,6 @@ class LoopStats:
             "skipped_ticks": self.skipped,
             "driven_ticks": self.driven,
             "starved_ticks": self.starved,
-            "chunks": self.chunks,
-            "stale_chunks": self.stale_chunks,
-            "chunk_latency_ms_p50": ms(self._latency, 0.5),
-            "chunk_latency_ms_p95": ms(self._latency, 0.95),
             "work_ms_p50": ms(self._work, 0.5),
             "work_ms_p99": ms(self._work, 0.99),
             "guard_trips": dict(self.trips),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,16 @@ class Planned:
     request: int = 0
     epoch: int = 0
     digest: str = ""
+
+    def origin(self) -> dict[str, Any]:
+        """All but the action, as JSON values."""
+        return {
+            "observed": self.observed,
+            "generation": self.generation,
+            "request": self.request,
+            "epoch": self.epoch,
+            "digest": self.digest,
+        }
 
 
 class Merge(Protocol):
@@ -122,7 +132,7 @@ class Timeline:
 
     def ahead(self, tick: int) -> NDArray[np.float32]:
         """(L, A) the plans from ``tick`` on, without a gap; L = 0 when there is none."""
-        actions = []
+        actions: list[NDArray[np.float32]] = []
         while (planned := self.look(tick + len(actions))) is not None:
             actions.append(planned.action)
         return np.array(actions, np.float32) if actions else np.zeros((0, 0), np.float32)

@@ -26,6 +26,9 @@ class Ask:
         images: Camera key → uint8 (H, W, 3), RGB.
         task: In words.
         robot: Whose history it is, for policies that look back.
+        plan: (L, A) what the arm is going to do anyway, from the tick of the observation on, in the
+            robot's units; the chunk is to continue it. ``None``: nothing is planned.
+        frozen: So many actions of the plan will have been sent before the chunk is there.
         seed: Of the policy's noise; ``None``: fresh noise. With a seed the same observation gives
             the same chunk, and the process's own random state stays as it is.
     """
@@ -34,6 +37,8 @@ class Ask:
     images: Mapping[str, NDArray[np.uint8]]
     task: str
     robot: str = ""
+    plan: NDArray[np.float32] | None = None
+    frozen: int = 0
     seed: int | None = None
 
 

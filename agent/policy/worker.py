@@ -2,11 +2,16 @@
 
 ::
 
-    → hello{role, pid, generation}        ← welcome{layout, buffer, slots, fps, task}
+    → hello{role, pid, generation}        ← welcome{layout, buffer, slots, slot, fps, task}
     → ready{generation, digest, chunk_size, warmup_s}  or  failed{message}
-    ← observe{request, tick, slot, task}  → chunk{request, tick, generation, shape, timings}
+    ← observe{request, tick, epoch, slot, task, plan, frozen}
+                                          → chunk{request, tick, generation, epoch, shape, timings}
                                           or error{request, message}
     ← retire{}
+
+The payload of ``observe`` is the plan that the chunk is to continue, (L, A) float32 of the shape
+that its field ``plan`` says; L = 0: none. That of ``chunk`` is the chunk, (N, A) float32. The
+frame in shared memory stays as it is until the answer.
 
 A failed inference is an answer like any other; the next request may go. The end of the connection,
 however it came, is the end of the process. Exit status: 0 retired or control is gone, 3 the model
@@ -32,7 +37,7 @@ from agent import logs
 from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.policy.fit import check_fit
 from agent.policy.load import LoadedPolicy, load_policy, read_stats, set_threads
-from agent.policy.predict import predict_chunk
+from agent.policy.predict import Ask, predict_chunks
 from robots.errors import ArmadaError, LinkError, ModelError
 from robots.replay.locate import locate
 
@@ -78,6 +83,7 @@ class PolicyWorker:
         self._generation = generation
         self._rename_map = rename_map
         self._seed = seed
+        self._epoch = ""
         self._idle_since = time.perf_counter()
 
     def warm_up(self, task: str) -> int:
@@ -91,7 +97,7 @@ class PolicyWorker:
         images = {image.key: np.zeros(image.shape, np.uint8) for image in layout.images}
         try:
             for _ in range(_WARM_UPS):
-                chunk, _ = self._predict(state, images, task)
+                chunk, _ = self._predict(Ask(state=state, images=images, task=task))
         except _INFERENCE_ERRORS as error:
             raise ModelError(f"the policy can't be asked: {_brief(error)}") from error
         return len(chunk)
@@ -109,11 +115,20 @@ class PolicyWorker:
     def _answer(self, message: Message) -> None:
         wait_s = time.perf_counter() - self._idle_since
         try:
+            self._begin(str(message["epoch"]))
             views = self._buffer[message["slot"]]
-            # Copied first: the slot is control's again as soon as it has the answer.
-            state = views.state.copy()
-            images = {key: view.copy() for key, view in views.images.items()}
-            chunk, timings = self._predict(state, images, message["task"])
+            plan = np.frombuffer(message.payload, np.float32).reshape(message["plan"])
+            chunk, timings = self._predict(
+                Ask(
+                    state=views.state,
+                    images=views.images,
+                    task=message["task"],
+                    robot=self._epoch,
+                    plan=plan if len(plan) else None,
+                    frozen=message["frozen"],
+                    seed=self._seed,
+                )
+            )
         except _INFERENCE_ERRORS as error:
             logger.warning("request %s failed: %s", message["request"], _brief(error))
             self._channel.send("error", request=message["request"], message=_brief(error))
@@ -123,21 +138,24 @@ class PolicyWorker:
                 payload=chunk.tobytes(),
                 request=message["request"],
                 tick=message["tick"],
+                epoch=message["epoch"],
                 generation=self._generation,
                 shape=list(chunk.shape),
                 timings={"wait_s": wait_s, **timings},
             )
         self._idle_since = time.perf_counter()
 
-    def _predict(
-        self, state: NDArray[np.float32], images: Mapping[str, NDArray[np.uint8]], task: str
-    ) -> tuple[NDArray[np.float32], dict[str, float]]:
-        chunk, timings = predict_chunk(
-            self._loaded, state, images, task, rename_map=self._rename_map, seed=self._seed
-        )
-        if not np.isfinite(chunk).all():
+    def _begin(self, epoch: str) -> None:
+        """What was seen before a reset is not the past of what comes after it."""
+        if epoch != self._epoch:
+            self._loaded.engine.forget(self._epoch)
+            self._epoch = epoch
+
+    def _predict(self, ask: Ask) -> tuple[NDArray[np.float32], dict[str, float]]:
+        (answer,) = predict_chunks(self._loaded, [ask], rename_map=self._rename_map)
+        if not np.isfinite(answer.chunk).all():
             raise ModelError("the policy's actions are not finite")
-        return np.ascontiguousarray(chunk), timings
+        return np.ascontiguousarray(answer.chunk), answer.timings
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.control.arm import Observation
+from agent.control.asking import Asking
+from agent.control.chunk_stats import ChunkStats
 from agent.control.episodes import EpisodeSchedule
 from agent.control.guard import Guard
 from agent.control.limits import GuardConfig, JointLimits
@@ -123,18 +125,19 @@ class Bench:
         self.arm = PlayedArm()
         self.leader = Leader()
         stats = LoopStats(1 / FPS)
+        chunks = ChunkStats()
         timeline = Timeline()
 
         def emit(kind: str, cause: str, **data: Any) -> None:
             self.loop.emit(kind, cause, **data)
 
         policy = PolicyRole(
-            buffer=FrameBuffer(folder / "o", LAYOUT, 2, create=True),
+            buffer=FrameBuffer(folder / "o", LAYOUT, 4, create=True),
             timeline=timeline,
-            stats=stats,
+            stats=chunks,
             emit=emit,
             welcome={"task": "t"},
-            ask_below=0.5,
+            asking=Asking(1 / FPS),
             deadline_s=60,
         )
         self.recorder = RecorderRole(
@@ -157,6 +160,7 @@ class Bench:
             stop_file=StopFile(self.stop_file),
             ticker=Ticker(FPS),
             stats=stats,
+            chunks=chunks,
             sources={"hold": Hold(), "teleop": self.leader, "policy": Hold()},
             source="teleop",
             policy=policy,

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.control.asking import Asking
+from agent.control.chunk_stats import ChunkStats
 from agent.control.operator_role import OperatorRole
 from agent.control.peers import _MOST_PEERS, Peers
 from agent.control.policy_role import PolicyRole
 from agent.control.recorder_role import RecorderRole
-from agent.control.stats import LoopStats
 from agent.control.timeline import Timeline
 from agent.ipc import Channel, FrameBuffer, FrameLayout, connect
 
@@ -39,12 +40,12 @@ class Bench:
         self.events: list[tuple[str, str]] = []
         self.told: list[dict[str, Any]] = []
         self.policy = PolicyRole(
-            buffer=FrameBuffer(folder / "o", LAYOUT, 2, create=True),
+            buffer=FrameBuffer(folder / "o", LAYOUT, 4, create=True),
             timeline=Timeline(),
-            stats=LoopStats(0.1),
+            stats=ChunkStats(),
             emit=self._emit,
             welcome={"task": "t"},
-            ask_below=0.5,
+            asking=Asking(0.1),
             deadline_s=60.0,
         )
         self.recorder = RecorderRole(

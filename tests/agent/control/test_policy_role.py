@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agent.control.asking import Asking
+from agent.control.chunk_stats import ChunkStats
 from agent.control.peers import Peer
 from agent.control.policy_role import PolicyRole
-from agent.control.stats import LoopStats
 from agent.control.timeline import Timeline
 from agent.ipc import Channel, FrameBuffer, FrameLayout
+from tests.helpers import wait_until
 
 LAYOUT = FrameLayout(("a.pos",), ("a.pos",), ())
 STATE = np.zeros(1, np.float32)
@@ -23,23 +25,25 @@ STATE = np.zeros(1, np.float32)
 class Bench:
     """A PolicyRole with workers at the other end of socket pairs."""
 
-    def __init__(self, folder: Path, deadline_s: float = 60.0) -> None:
+    def __init__(self, folder: Path, deadline_s: float = 60.0, *, continues: bool = False) -> None:
         self.timeline = Timeline()
-        self.stats = LoopStats(0.1)
+        self.stats = ChunkStats()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.role = PolicyRole(
-            buffer=FrameBuffer(folder / "f", LAYOUT, 2, create=True),
+            buffer=FrameBuffer(folder / "f", LAYOUT, 4, create=True),
             timeline=self.timeline,
             stats=self.stats,
             emit=lambda kind, cause, **data: self.events.append((kind, data)),
             welcome={"task": "t"},
-            ask_below=0.5,
+            asking=Asking(0.1),
             deadline_s=deadline_s,
+            continues=continues,
         )
 
-    def worker(self, generation: int) -> tuple[Peer, Channel]:
+    def worker(self, generation: int, kind: str = "local") -> tuple[Peer, Channel]:
         ours, theirs = socket.socketpair()
-        peer = Peer(Channel(ours), role="policy", hello={"generation": generation})
+        hello = {"generation": generation, "kind": kind}
+        peer = Peer(Channel(ours), role="policy", hello=hello)
         self.role.welcome(peer)
         return peer, Channel(theirs)
 
@@ -47,8 +51,8 @@ class Bench:
         for message in peer.channel.wait(5):
             self.role.on_message(peer, message)
 
-    def ready(self, generation: int) -> tuple[Peer, Channel]:
-        peer, worker = self.worker(generation)
+    def ready(self, generation: int, kind: str = "local") -> tuple[Peer, Channel]:
+        peer, worker = self.worker(generation, kind)
         worker.send("ready", digest=f"d{generation}", chunk_size=10)
         self.hear(peer)
         return peer, worker
@@ -107,8 +111,8 @@ def test_what_was_asked_before_a_reset_is_never_acted_on(bench: Bench) -> None:
     request = bench.ask(worker, 0)
     bench.role.reset()
     bench.answer(peer, worker, request)
-    assert len(bench.timeline) == 0
-    assert bench.stats.stale_chunks == 1
+    assert bench.timeline.look(1) is None
+    assert bench.stats.stale == 1
     bench.ask(worker, 1)
 
 
@@ -118,7 +122,10 @@ def test_an_error_ends_the_request_and_the_next_may_go(bench: Bench) -> None:
     worker.send("error", request=request, message="CUDA out of memory")
     bench.hear(peer)
     assert "policy_error" in bench.kinds()
-    bench.ask(worker, 1)
+    bench.role.offer(1, STATE, {})
+    assert worker.wait(0.02) == [], "not at once: it may fail every time"
+    wait_until(lambda: bench.role._workers[0].may_be_asked, what="the pause is over")
+    bench.ask(worker, 2)
 
 
 def test_a_worker_that_dies_leaves_what_is_planned(bench: Bench) -> None:
@@ -148,7 +155,7 @@ def test_a_swap_waits_for_the_chunk_in_flight_and_retires_the_old(bench: Bench) 
     assert bench.role.to_json()["generation"] == 1, "a chunk is in flight"
     bench.answer(old, old_end, request, value=1.0)
     bench.role.step(1)
-    assert bench.role.to_json() == {"generation": 2, "digest": "d2"}
+    assert bench.role.to_json() == {"generation": 2, "digest": "d2", "inference": "local"}
     assert [m.kind for m in old_end.wait(5)] == ["retire"]
     bench.ask(new_end, 6)
 
@@ -163,3 +170,74 @@ def test_a_late_answer_of_a_retired_worker_is_dropped(bench: Bench) -> None:
     planned = bench.timeline.take(1)
     assert planned is not None
     assert planned.action[0] == 1.0
+
+
+def test_a_remote_policy_is_asked_while_its_link_is_up_and_the_local_one_else(
+    bench: Bench,
+) -> None:
+    remote, remote_end = bench.ready(1, "remote")
+    _, local_end = bench.ready(2)
+    request = bench.ask(remote_end, 0)
+    remote_end.send("link", up=False, cause="the server does not answer")
+    remote_end.send("error", request=request, message="no answer")
+    wait_until(lambda: bench.hear(remote) or not bench.role._workers[0].up, what="it hears")
+    bench.role.step(1)
+    assert bench.role.to_json()["inference"] == "local"
+    bench.ask(local_end, 1)
+    remote_end.send("link", up=True)
+    bench.hear(remote)
+    bench.role.step(2)
+    assert bench.role.to_json()["inference"] == "local", "a chunk is in flight"
+    bench.role._workers[1].answered()
+    bench.role.step(3)
+    assert bench.role.to_json()["inference"] == "remote"
+    assert local_end.wait(0.02) == [], "the local one stays, for the next time"
+
+
+def test_a_new_generation_retires_its_own_kind_only(bench: Bench) -> None:
+    _, remote_end = bench.ready(1, "remote")
+    _, old_end = bench.ready(2)
+    bench.ready(3)
+    bench.role.step(0)
+    assert [m.kind for m in old_end.wait(5)] == ["retire"]
+    assert remote_end.wait(0.02) == []
+
+
+def test_each_action_carries_where_it_came_from(bench: Bench) -> None:
+    peer, worker = bench.ready(1)
+    request = bench.ask(worker, 5)
+    bench.answer(peer, worker, request)
+    planned = bench.timeline.take(7)
+    assert planned is not None
+    assert planned.origin() == {
+        "observed": 5,
+        "generation": 1,
+        "request": request,
+        "epoch": 0,
+        "digest": "d1",
+    }
+
+
+def test_a_server_that_changed_its_model_says_so_with_the_chunk(bench: Bench) -> None:
+    peer, worker = bench.ready(1, "remote")
+    request = bench.ask(worker, 0)
+    payload = np.ones((10, 1), np.float32).tobytes()
+    worker.send("chunk", payload, request=request, shape=[10, 1], digest="d9")
+    bench.hear(peer)
+    assert bench.timeline.look(1).digest == "d9"  # type: ignore[union-attr]
+    assert bench.events[-1] == (
+        "policy_switched",
+        {"generation": 1, "digest": "d9", "before": "d1"},
+    )
+
+
+def test_the_plan_goes_along_when_chunks_are_to_continue_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, continues=True)
+    peer, worker = bench.ready(1)
+    bench.answer(peer, worker, bench.ask(worker, 0))
+    bench.role.step(6)
+    bench.role.offer(6, STATE, {})
+    (message,) = worker.wait(5)
+    assert message["plan"] == [4, 1]
+    assert np.frombuffer(message.payload, np.float32).tolist() == [1.0] * 4
+    assert 1 <= message["frozen"] <= 4, "what the last chunk took, in ticks"

@@ -38,7 +38,16 @@ class Worker:
         return wait_until(lambda: self.channel.wait(0.1), timeout_s=READY_S, what="a message")[0]
 
     def ask(self, request: int, slot: int = 0) -> Message:
-        self.channel.send("observe", request=request, tick=40 + request, slot=slot, task=TASK)
+        self.channel.send(
+            "observe",
+            request=request,
+            tick=40 + request,
+            slot=slot,
+            task=TASK,
+            epoch=0,
+            plan=[0, 0],
+            frozen=0,
+        )
         return self.next()
 
 
@@ -241,7 +250,9 @@ def test_sigterm_ends_it_at_once_also_while_it_computes(
     worker = workers[ENDED]
     assert worker.next().kind == "ready"
     show(control, 0)
-    worker.channel.send("observe", request=1, tick=1, slot=0, task=TASK)
+    worker.channel.send(
+        "observe", request=1, tick=1, slot=0, task=TASK, epoch=0, plan=[0, 0], frozen=0
+    )
     worker.process.terminate()
 
     assert worker.process.wait(READY_S) == -signal.SIGTERM

@@ -1,0 +1,99 @@
+"""The policy workers as control keeps them: what each has said, and which one is to be asked.
+
+A *local* worker computes chunks on this host, a *remote* one has them from a policy server. The
+remote one is asked while its link is up, the local one else; of each kind the newest generation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agent.control.latency import Latency
+from agent.control.peers import Peer
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+"""Between requests that fail one after the other: a policy that answers with NaN, say."""
+
+
+@dataclass
+class Request:
+    """An observation that a worker has been asked about, and what held when it was."""
+
+    number: int
+    tick: int
+    epoch: int
+    sent_s: float
+
+
+@dataclass(eq=False)
+class Worker:
+    """One policy worker.
+
+    Args:
+        peer: Its connection.
+        generation: Which worker it is, counted by the supervisor.
+        slot: Of the shared memory that its observations lie in.
+        remote: Whether a server computes for it.
+    """
+
+    peer: Peer
+    generation: int
+    slot: int
+    remote: bool = False
+    digest: str = ""
+    chunk_size: int = 0
+    ready: bool = False
+    up: bool = True
+    """Whether its server can be reached; a local one always can."""
+    request: Request | None = None
+    latency: Latency = field(default_factory=Latency)
+    failures: int = 0
+    not_before: float = 0.0
+
+    @property
+    def rank(self) -> tuple[bool, bool, int]:
+        """The greatest is asked."""
+        return self.up, self.remote, self.generation
+
+    @property
+    def may_be_asked(self) -> bool:
+        return self.request is None and self.up and time.monotonic() >= self.not_before
+
+    def failed(self) -> None:
+        """The request ended in an error: the next one after a pause that grows."""
+        self.request = None
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self.failures, 10))
+        self.not_before = time.monotonic() + pause_s
+        self.failures += 1
+
+    def answered(self) -> None:
+        self.request = None
+        self.failures = 0
+
+
+def best(workers: Sequence[Worker]) -> Worker | None:
+    """Who is to be asked, of those that are ready."""
+    return max((w for w in workers if w.ready), key=lambda w: w.rank, default=None)
+
+
+def outdated(worker: Worker, workers: Sequence[Worker]) -> bool:
+    """Whether a newer one of its kind is ready."""
+    return any(
+        w.ready and w.remote == worker.remote and w.generation > worker.generation for w in workers
+    )
+
+
+def free_slot(workers: Sequence[Worker], slots: int) -> int:
+    """A slot that nobody has.
+
+    Raises:
+        ValueError: there is none: more workers than anybody starts.
+    """
+    taken = {worker.slot for worker in workers}
+    free = [slot for slot in range(slots) if slot not in taken]
+    if not free:
+        raise ValueError(f"there are {slots} policy workers already")
+    return free[0]

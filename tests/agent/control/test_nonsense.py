@@ -25,6 +25,7 @@ from agent.control.policy_role import PolicyRole
 from agent.control.recorder_role import RecorderRole
 from agent.control.timeline import Timeline
 from agent.ipc import Channel, FrameBuffer, FrameLayout, connect
+from tests.helpers import wait_until
 
 LAYOUT = FrameLayout(("a.pos", "b.pos"), ("a.pos", "b.pos"), ())
 STATE = np.zeros(2, np.float32)
@@ -258,6 +259,8 @@ def test_a_wrong_chunk_is_an_error_of_its_request(
     if says is not None:
         assert [kind for kind, _ in bench.events] == ["policy_error"]
         assert says in bench.events[0][1]
+        (kept,) = bench.policy._workers
+        wait_until(lambda: kept.may_be_asked, what="the pause after an error is over")
         bench.policy.offer(1, STATE, {})
         assert _asked(worker) > request, "the next one may go"
     assert not worker.closed
@@ -266,10 +269,11 @@ def test_a_wrong_chunk_is_an_error_of_its_request(
 
 
 def _asked(worker: Channel) -> int:
-    while True:
-        for message in worker.wait(5):
-            if message.kind == "observe":
-                return message.whole("request")
+    heard = [m for m in worker.wait(5) if m.kind == "observe"]
+    while not heard:
+        heard = [m for m in worker.wait(5) if m.kind == "observe"]
+        assert not worker.closed
+    return heard[-1].whole("request")
 
 
 def test_a_peer_that_never_ends_costs_a_tick_no_more_than_its_share(bench: Bench) -> None:

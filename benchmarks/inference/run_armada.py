@@ -1,0 +1,116 @@
+"""Armada: the control process's own ``main`` and a policy worker, as the supervisor starts it.
+
+Hooks around control's functions tell what happens.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import draccus
+import numpy as np
+from numpy.typing import NDArray
+
+import agent.control.__main__ as control
+from agent.config import PolicyRef, RunConfig
+from agent.control.loop import ControlLoop
+from agent.control.peers import Peers
+from agent.control.timeline import Planned
+from agent.inference_config import InferenceConfig
+from agent.policy.store import StoredModel
+from agent.supervisor.child import Child
+from agent.supervisor.children import Children
+from benchmarks.inference.job import FPS, Job, Log
+from benchmarks.inference.policies import CHUNK, TASK
+from benchmarks.inference.robot import follower
+from benchmarks.rig import Power
+
+
+def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
+    """Until ``over``."""
+    with tempfile.TemporaryDirectory(prefix="armada-bench-") as folder:
+        config = RunConfig(
+            robot=follower(power, job),
+            policy=PolicyRef(path=job.policy),
+            inference=InferenceConfig(execution_horizon=1 if job.always else 0),
+            fps=FPS,
+            task=TASK,
+            return_to_initial_position=False,
+            state_dir=folder,
+        )
+        config.state.create()
+        config.state.config.write_text(draccus.dump(config), encoding="utf-8")
+        worker = Child(Children(config, ()).policy(_model(job), 1))
+        build = control.build
+
+        def built(parsed: RunConfig) -> tuple[ControlLoop, Peers]:
+            loop, peers = build(parsed)
+            _listen(loop, log)
+            worker.start()
+            threading.Thread(target=_end, args=(loop, over), daemon=True).start()
+            return loop, peers
+
+        control.build = built
+        try:
+            if status := control.main([f"--config_path={config.state.config}"]):
+                raise RuntimeError(f"control ended with {status}")
+        finally:
+            worker.end(grace_s=2.0)
+
+
+def _end(loop: ControlLoop, over: threading.Event) -> None:
+    over.wait()
+    loop.soon(lambda: loop.shutdown("the run is over"))
+
+
+def _listen(loop: ControlLoop, log: Log) -> None:
+    source: Any = loop.sources["policy"]
+    arm: Any = loop.arm
+    stats: Any = loop.stats
+    timeline = source._timeline
+    propose, act, ticked, add = source.propose, arm.act, stats.tick, timeline.add
+    planned: Planned | None = None
+
+    def proposed(tick: int, observation: Any) -> Any:
+        nonlocal planned
+        action = propose(tick, observation)
+        planned = source.taken
+        if planned is None:
+            log.starve()
+        elif not 0 <= tick - planned.observed < CHUNK or planned.epoch != loop.policy.epoch:
+            log.stale += 1
+        return action
+
+    def acted(action: NDArray[np.float32]) -> Any:
+        taken = act(action)
+        if planned is not None:
+            log.act(action.tolist(), planned.request)
+        return taken
+
+    def tick(now: Any) -> None:
+        log.tick()
+        ticked(now)
+
+    def added(*args: Any, **kwargs: Any) -> Any:
+        log.chunk()
+        return add(*args, **kwargs)
+
+    source.propose, arm.act, stats.tick, timeline.add = proposed, acted, tick, added
+
+
+def _model(job: Job) -> StoredModel:
+    """What the supervisor would find in its store, without 1.8 GB copied into one."""
+    return StoredModel(
+        path=Path(job.policy),
+        digest="",
+        base_digest="",
+        trainable_digest="",
+        origin=job.policy,
+        parent=None,
+        source="",
+        created=0.0,
+        files={},
+    )

@@ -1,0 +1,62 @@
+"""Where a benchmark was measured, and the folder that its contenders share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.policy.init import Size
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The same for all contenders.
+
+    Args:
+        policy: Folder of the policy.
+        pictures: Folder of what the cameras show.
+        shows: That, in words.
+    """
+
+    policy: str
+    pictures: str
+    shows: str
+
+
+@contextlib.contextmanager
+def setting(size: Size) -> Iterator[Setting]:
+    """Make policy and pictures, for as long as the context lasts."""
+    use_local_hub()
+    from benchmarks.inference.pictures import make_pictures
+    from benchmarks.inference.policies import make_policy
+
+    with tempfile.TemporaryDirectory(prefix="setting-") as folder:
+        shows = make_pictures(Path(folder) / "pictures")
+        policy = make_policy(Path(folder) / "policy", size)
+        yield Setting(str(policy), str(Path(folder) / "pictures"), shows)
+
+
+def use_local_hub() -> None:
+    """Take tokenizer and configurations from ``../shared/hf_hub`` where it is there; before
+    anything of Hugging Face is imported."""
+    shared = Path(os.environ.get("ARMADA_SHARED", Path(__file__).parents[3] / "shared"))
+    if (shared / "hf_hub").is_dir():
+        os.environ.setdefault("HF_HUB_CACHE", str(shared / "hf_hub"))
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def machine() -> str:
+    """In a line."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        name = names[0] if names else platform.processor()
+    return (
+        f"{os.cpu_count()} cores ({name}), load before {os.getloadavg()[0]:.1f}, "
+        f"{'root' if os.getuid() == 0 else 'not root'}"
+    )

@@ -5,11 +5,12 @@ No ``from __future__ import annotations`` here: draccus reads the types of the f
 
 from dataclasses import dataclass
 
+from agent.control.merging.config import MergeConfig
 from robots.errors import ConfigError
 
 
 @dataclass(kw_only=True)
-class InferenceConfig:
+class InferenceConfig(MergeConfig):
     """``--inference.…`` of ``armada run`` and ``armada replay``."""
 
     # Ticks of a chunk that are carried out before the next one's observation is taken; 0: half of
@@ -21,6 +22,7 @@ class InferenceConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.execution_horizon < 0:
             raise ConfigError(
                 "can't be negative",

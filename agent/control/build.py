@@ -74,7 +74,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     arm = Arm(robot, layout, max_frame_age_s=config.guard.max_frame_age_s)
     stats = LoopStats(1.0 / config.fps)
     chunks = ChunkStats()
-    timeline = Timeline()
+    timeline = Timeline(config.inference.make_merge())
     teleop = None
     if config.teleop is not None:
         teleop = TeleopSource(make_teleoperator_from_config(config.teleop), layout.action_names)
@@ -106,6 +106,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
         welcome=about | {"buffer": str(observations.path), "slots": SLOTS},
         asking=Asking(stats.period_s, config.inference.execution_horizon),
         deadline_s=config.inference.deadline_s,
+        continues=config.inference.continues,
     )
     recorder = RecorderRole(
         buffer=ring,

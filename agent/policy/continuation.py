@@ -7,7 +7,8 @@ Which policies can be guided is asked before anything is loaded.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,10 +25,10 @@ from lerobot.processor import (
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agent.policy.guidance import MAX_WEIGHT, Denoise, Guidance
 from robots.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from agent.policy.guidance import Denoise, Guidance
     from agent.policy.load import LoadedPolicy
 
 GUIDED = ("smolvla", "pi0", "pi05")
@@ -91,6 +92,25 @@ def normalised_plan(
         return normalised
     normalised = normalizer(create_transition(action=actions))[TransitionKey.ACTION]
     return normalised.to(loaded.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guiding:
+    """How plans are continued; see ``guidance``.
+
+    Args:
+        exact: The true vector–Jacobian product, else the identity.
+        max_weight: The paper's β.
+    """
+
+    exact: bool = True
+    max_weight: float = MAX_WEIGHT
+
+    def towards(self, plans: Sequence[Tensor | None], frozen: Sequence[int]) -> Guidance | None:
+        """The guidance of one pass, or ``None`` where no robot has a plan."""
+        if all(plan is None for plan in plans):
+            return None
+        return Guidance(plans, frozen, exact=self.exact, max_weight=self.max_weight)
 
 
 class _Hook:

@@ -14,6 +14,7 @@ from lerobot.configs import FeatureType
 from lerobot.policies.utils import prepare_observation_for_inference
 from numpy.typing import NDArray
 
+from agent.policy.continuation import Guiding, normalised_plan
 from agent.policy.load import LoadedPolicy
 
 
@@ -56,7 +57,11 @@ class Answer:
 
 
 def predict_chunks(
-    loaded: LoadedPolicy, asks: Sequence[Ask], *, rename_map: Mapping[str, str] | None = None
+    loaded: LoadedPolicy,
+    asks: Sequence[Ask],
+    *,
+    rename_map: Mapping[str, str] | None = None,
+    guiding: Guiding | None = None,
 ) -> list[Answer]:
     """The chunks of several robots, in as few passes as the shapes of their pictures allow.
 
@@ -64,8 +69,10 @@ def predict_chunks(
         loaded: The policy.
         asks: What each robot sees.
         rename_map: Robot keys to policy keys.
+        guiding: How plans are continued; ``None``: as the paper does.
 
     Raises:
+        ConfigError: a robot has a plan, and the policy can't continue one.
         ModelError: the policy can't be asked so.
     """
     groups: dict[Any, list[int]] = {}
@@ -75,7 +82,12 @@ def predict_chunks(
         groups.setdefault(shape, []).append(i)
     answers: dict[int, Answer] = {}
     for members in groups.values():
-        found = _pass(loaded, [asks[i] for i in members], [observations[i] for i in members])
+        found = _pass(
+            loaded,
+            [asks[i] for i in members],
+            [observations[i] for i in members],
+            guiding or Guiding(),
+        )
         answers |= dict(zip(members, found, strict=True))
     return [answers[i] for i in range(len(asks))]
 
@@ -110,10 +122,16 @@ def _observation(
 
 
 def _pass(
-    loaded: LoadedPolicy, asks: Sequence[Ask], observations: Sequence[dict[str, NDArray[Any]]]
+    loaded: LoadedPolicy,
+    asks: Sequence[Ask],
+    observations: Sequence[dict[str, NDArray[Any]]],
+    guiding: Guiding,
 ) -> list[Answer]:
     began = time.perf_counter()
     batch = loaded.preprocess(_batch(loaded, asks, observations))
+    plans = [
+        None if ask.plan is None else normalised_plan(loaded, ask.plan, ask.state) for ask in asks
+    ]
     prepared = time.perf_counter()
     shape = loaded.engine.noise_shape(len(asks))
     with torch.no_grad(), _seeded(asks[0].seed if shape is None else None):
@@ -121,6 +139,7 @@ def _pass(
             batch,
             robots=[ask.robot for ask in asks],
             noise=None if shape is None else _noise(loaded, shape, asks),
+            guidance=guiding.towards(plans, [ask.frozen for ask in asks]),
         )
         if loaded.device.startswith("cuda"):
             torch.cuda.synchronize()

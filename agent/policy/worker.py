@@ -35,7 +35,9 @@ from numpy.typing import NDArray
 
 from agent import logs
 from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
+from agent.policy.continuation import Guiding, check_can_continue
 from agent.policy.fit import check_fit
+from agent.policy.guidance import MAX_WEIGHT
 from agent.policy.load import LoadedPolicy, load_policy, read_stats, set_threads
 from agent.policy.predict import Ask, predict_chunks
 from robots.errors import ArmadaError, LinkError, ModelError
@@ -65,6 +67,7 @@ class PolicyWorker:
         generation: Which worker this is, counted by the supervisor.
         rename_map: Robot keys to policy keys.
         seed: Of the policy's noise; ``None``: fresh noise.
+        guiding: How plans are continued; ``None``: control sends none.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class PolicyWorker:
         generation: int,
         rename_map: Mapping[str, str],
         seed: int | None,
+        guiding: Guiding | None = None,
     ) -> None:
         self._channel = channel
         self._buffer = buffer
@@ -83,6 +87,7 @@ class PolicyWorker:
         self._generation = generation
         self._rename_map = rename_map
         self._seed = seed
+        self._guiding = guiding
         self._epoch = ""
         self._idle_since = time.perf_counter()
 
@@ -96,8 +101,11 @@ class PolicyWorker:
         state = np.zeros(len(layout.state_names), np.float32)
         images = {image.key: np.zeros(image.shape, np.uint8) for image in layout.images}
         try:
+            plan = None
             for _ in range(_WARM_UPS):
-                chunk, _ = self._predict(Ask(state=state, images=images, task=task))
+                ask = Ask(state=state, images=images, task=task, plan=plan, frozen=1)
+                chunk, _ = self._predict(ask)
+                plan = chunk if self._guiding else None
         except _INFERENCE_ERRORS as error:
             raise ModelError(f"the policy can't be asked: {_brief(error)}") from error
         return len(chunk)
@@ -152,7 +160,9 @@ class PolicyWorker:
             self._epoch = epoch
 
     def _predict(self, ask: Ask) -> tuple[NDArray[np.float32], dict[str, float]]:
-        (answer,) = predict_chunks(self._loaded, [ask], rename_map=self._rename_map)
+        (answer,) = predict_chunks(
+            self._loaded, [ask], rename_map=self._rename_map, guiding=self._guiding
+        )
         if not np.isfinite(answer.chunk).all():
             raise ModelError("the policy's actions are not finite")
         return np.ascontiguousarray(answer.chunk), answer.timings
@@ -200,6 +210,10 @@ def _prepare(
         overrides=args.overrides,
     )
     check_fit(loaded.config, layout, args.rename_map)
+    guiding = None
+    if args.guidance:
+        check_can_continue(loaded.config)
+        guiding = Guiding(exact=args.guidance == "exact", max_weight=args.max_guidance_weight)
     worker = PolicyWorker(
         channel,
         FrameBuffer(Path(welcome["buffer"]), layout, welcome["slots"]),
@@ -207,6 +221,7 @@ def _prepare(
         generation=args.generation,
         rename_map=args.rename_map,
         seed=args.seed,
+        guiding=guiding,
     )
     loaded_s = time.monotonic() - began
     chunk_size = worker.warm_up(welcome["task"])
@@ -246,6 +261,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0, help="0: torch decides")
     parser.add_argument("--rename_map", type=json.loads, default={}, help="JSON object")
     parser.add_argument("--overrides", type=json.loads, default=[], help='JSON: ["name=value"]')
+    parser.add_argument(
+        "--guidance",
+        choices=("", "exact", "identity"),
+        default="",
+        help="how plans are continued, if any",
+    )
+    parser.add_argument("--max_guidance_weight", type=float, default=MAX_WEIGHT)
     parser.add_argument("--seed", type=int, help="of the policy's noise")
     return parser.parse_args(argv)
 

@@ -60,6 +60,11 @@ class Children:
             f"--rename_map={json.dumps(config.rename_map)}",
             f"--overrides={json.dumps(config.policy.overrides)}",
         )
+        if config.inference.continues:
+            argv += [
+                f"--guidance={config.inference.guidance}",
+                f"--max_guidance_weight={config.inference.max_guidance_weight}",
+            ]
         if config.device:
             argv.append(f"--device={config.device}")
         if config.policy.stats:

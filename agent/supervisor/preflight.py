@@ -9,6 +9,7 @@ from agent.config import RunConfig
 from agent.control.build import make_robot
 from agent.ipc import FrameLayout
 from agent.policy import atomic
+from agent.policy.continuation import check_can_continue
 from agent.policy.load import check_fit, read_config
 from agent.policy.store import ModelStore
 from agent.recorder.features import check_dataset, check_sizes
@@ -80,6 +81,8 @@ def _check(config: RunConfig) -> tuple[FrameLayout, ModelStore]:
     if config.policy.path:
         policy = read_config(config.policy.path, config.policy.overrides)
         check_fit(policy, layout, config.rename_map)
+        if config.inference.continues:
+            check_can_continue(policy)
     if config.dataset.num_episodes:
         check_sizes(layout, video=config.dataset.video)
     check_dataset(config.dataset_root, layout, config.fps, video=config.dataset.video)

@@ -68,7 +68,7 @@ class MergeConfig:
         """Whether the policy is told the plan with each request."""
         return self.merge == "rtc"
 
-    def make(self) -> Merge:
+    def make_merge(self) -> Merge:
         """The strategy."""
         if self.merge == "weighted":
             return weighted(self.aggregate_fn_name)

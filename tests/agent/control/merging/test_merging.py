@@ -108,7 +108,7 @@ def test_nothing_is_averaged_across_a_swap(change: dict[str, object]) -> None:
 @pytest.mark.parametrize("name", ["newest", "weighted", "ensemble", "rtc"])
 def test_the_configuration_makes_each(name: str) -> None:
     config = MergeConfig(merge=name)
-    assert config.make().name == name
+    assert config.make_merge().name == name
     assert config.continues == (name == "rtc")
 
 

@@ -56,7 +56,7 @@ def measure(
                     pictures=given.pictures,
                     seconds=seconds,
                     always=always,
-                    server=stack.enter_context(lerobot_server()) if served else "",
+                    server=stack.enter_context(lerobot_server(given.policy)) if served else "",
                 )
                 result = figures(drive(job))
             results[name] = results[name] + result if name in results else result

@@ -26,6 +26,7 @@ class Job:
         server: ``host:port`` of the policy server, for those who have one.
         proxy: Control socket of the proxy in between; empty: there is none.
         script: (seconds from the beginning of what is measured, command of the proxy).
+        options: Of ``--inference…``, for Armada; by default its defaults.
     """
 
     contender: str
@@ -37,6 +38,7 @@ class Job:
     server: str = ""
     proxy: str = ""
     script: Sequence[tuple[float, dict[str, Any]]] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Log:
     Args:
         ticks: When each pass of the control loop began.
         starved: When a pass found no planned action.
+        observed: When an observation was sent to the policy.
         sent: Actions: when, number of the chunk, and the action in the robot's units.
         chunks: When chunks arrived.
         stale: Actions that their chunk doesn't plan for that tick, or that were planned before a
@@ -57,6 +60,7 @@ class Log:
 
     ticks: list[float] = field(default_factory=list)
     starved: list[float] = field(default_factory=list)
+    observed: list[float] = field(default_factory=list)
     sent: list[tuple[float, int, list[float]]] = field(default_factory=list)
     chunks: list[float] = field(default_factory=list)
     stale: int = 0
@@ -72,6 +76,9 @@ class Log:
 
     def starve(self) -> None:
         self.starved.append(time.monotonic())
+
+    def observe(self) -> None:
+        self.observed.append(time.monotonic())
 
     def chunk(self) -> None:
         self.chunks.append(time.monotonic())

@@ -28,6 +28,8 @@ from benchmarks.inference.policies import CHUNK, TASK
 from benchmarks.inference.robot import follower
 from benchmarks.rig import Power
 
+_ALWAYS = {"execution_horizon": 1}
+
 
 def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
     """Until ``over``."""
@@ -35,7 +37,7 @@ def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
         config = RunConfig(
             robot=follower(power, job),
             policy=PolicyRef(path=job.policy),
-            inference=InferenceConfig(execution_horizon=1 if job.always else 0),
+            inference=InferenceConfig(**_ALWAYS if job.always else {}, **job.options),
             fps=FPS,
             task=TASK,
             return_to_initial_position=False,
@@ -76,7 +78,10 @@ def _listen(loop: ControlLoop, log: Log) -> None:
 
     def proposed(tick: int, observation: Any) -> Any:
         nonlocal planned
+        asked = loop.policy._requests
         action = propose(tick, observation)
+        if loop.policy._requests != asked:
+            log.observe()
         planned = source.taken
         if planned is None:
             log.starve()

@@ -30,10 +30,11 @@ def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
         **({"chunk_size_threshold": 1.0} if job.always else {}),
     )
     client = RobotClient(config)
-    act, available, merge = (
+    act, available, merge, send = (
         client.robot.send_action,
         client.actions_available,
         client._aggregate_action_queues,
+        client.send_observation,
     )
 
     def acted(action: dict[str, float]) -> Any:
@@ -53,7 +54,12 @@ def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
         merge(*chunk)
         log.chunk()
 
+    def observed(observation: Any) -> Any:
+        log.observe()
+        return send(observation)
+
     client.robot.send_action = acted
+    client.send_observation = observed
     client.actions_available = looked
     client._aggregate_action_queues = merged
     if not client.start():

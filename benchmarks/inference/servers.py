@@ -24,8 +24,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def lerobot_server() -> Iterator[str]:
-    """LeRobot's ``policy_server``, its defaults; its address."""
+def lerobot_server(policy: str) -> Iterator[str]:
+    """LeRobot's ``policy_server``, its defaults; its address. The client says which policy."""
     port = free_port()
     words = ["lerobot.async_inference.policy_server", "--host=127.0.0.1", f"--port={port}"]
     with _running(words, port):
@@ -65,3 +65,7 @@ def _await(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
         if process.poll() is not None or time.monotonic() > until:
             raise RuntimeError(f"the server doesn't start: {said.read_text()[-2000:]}")
         time.sleep(0.05)
+
+
+SERVERS = {"LeRobot client and server": lerobot_server}
+"""Contenders that have one."""

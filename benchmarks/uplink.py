@@ -5,9 +5,9 @@ loopback (``proxy.py``): without delay, with 0.3 and 1.5 s on the way up, and wi
 swallows everything for some seconds. LeRobot's ``RobotClient`` and ``PolicyServer`` beside Armada's
 policy server; same arm, pictures, weights; 50 actions a chunk; everybody's defaults.
 
-The second table has the bytes, as the proxy counts them, without delay. Armada sends pictures in the
-size that the policy looks at: what counts is ``--bytes-size full``, which takes some GB and, without
-a GPU, seconds a chunk.
+The second table has the bytes, as the proxy counts them, without delay. Armada sends pictures in
+the size that the policy looks at: what counts is ``--bytes-size full``, which takes some GB and,
+without a GPU, seconds a chunk.
 """
 
 from __future__ import annotations

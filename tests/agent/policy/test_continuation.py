@@ -14,9 +14,10 @@ from lerobot.processor import PolicyProcessorPipeline, RelativeActionsProcessorS
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.policy.continuation import check_can_continue, guided, normalised_plan
+from agent.policy.continuation import Guiding, check_can_continue, guided, normalised_plan
 from agent.policy.guidance import Guidance
 from agent.policy.load import LoadedPolicy
+from agent.policy.predict import Ask, predict_chunks
 from robots.errors import ConfigError, ModelError
 from tests.datasets import CAMERA, JOINTS, SIZE, TASK
 
@@ -117,6 +118,19 @@ def test_guidance_leaves_the_policy_as_it_was(loaded: LoadedPolicy) -> None:
     with pytest.raises(RuntimeError), guided(loaded.policy, Guidance([known], [D])):
         raise RuntimeError
     assert torch.equal(chunk(loaded), before)
+
+
+def test_robots_with_and_without_a_plan_share_a_pass(loaded: LoadedPolicy) -> None:
+    image = {CAMERA: np.zeros((SIZE, SIZE, 3), np.uint8)}
+    free = Ask(state=STATE, images=image, task=TASK, seed=1)
+    bound = replace(free, plan=plan(), frozen=D)
+    alone = [predict_chunks(loaded, [ask])[0].chunk for ask in (free, bound)]
+    together = [answer.chunk for answer in predict_chunks(loaded, [free, bound])]
+    np.testing.assert_allclose(together, alone, atol=1e-3)
+    cheaper = predict_chunks(loaded, [bound], guiding=Guiding(exact=False))[0].chunk
+    assert not np.allclose(cheaper, together[1], atol=1e-3)
+    off = [np.abs(chunk_[:D] - plan()[:D]).mean() for chunk_ in (alone[0], together[1], cheaper)]
+    assert max(off[1:]) < 0.5 * off[0]
 
 
 def test_what_is_no_flow_policy_is_refused_before_it_is_loaded(loaded: LoadedPolicy) -> None:

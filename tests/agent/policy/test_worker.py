@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agent.ipc import Channel, FrameBuffer, FrameLayout, ImageSpec, Message, listen
 from agent.policy.load import LoadedPolicy
@@ -37,16 +38,20 @@ class Worker:
     def next(self) -> Message:
         return wait_until(lambda: self.channel.wait(0.1), timeout_s=READY_S, what="a message")[0]
 
-    def ask(self, request: int, slot: int = 0) -> Message:
+    def ask(
+        self, request: int, slot: int = 0, plan: NDArray[np.float32] | None = None, frozen: int = 0
+    ) -> Message:
+        plan = np.zeros((0, 0), np.float32) if plan is None else plan
         self.channel.send(
             "observe",
+            payload=plan.tobytes(),
             request=request,
             tick=40 + request,
             slot=slot,
             task=TASK,
             epoch=0,
-            plan=[0, 0],
-            frozen=0,
+            plan=list(plan.shape),
+            frozen=frozen,
         )
         return self.next()
 
@@ -130,7 +135,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
 @pytest.fixture(scope="module")
 def workers(control: Control, tiny_policy: Path) -> dict[int, Worker]:
     """Five at once: most of their time is imports."""
-    flags: dict[int, dict[str, Any]] = {WRONG: {"rename_map": "{}"}}
+    flags: dict[int, dict[str, Any]] = {WRONG: {"rename_map": "{}"}, MAIN: {"guidance": "exact"}}
     started = {
         n: control.start(tiny_policy, n, **flags.get(n, {}))
         for n in (WRONG, ENDED, MAIN, KILLED, ALONE)
@@ -195,6 +200,19 @@ def test_a_chunk_is_the_policys_answer_to_that_slot(
     actions = np.frombuffer(chunk.payload, np.float32).reshape(chunk["shape"])
     expected, _ = predict_chunk(loaded, state, {CAMERA: image}, TASK, seed=SEED)
     assert np.allclose(actions, expected, atol=1e-3)
+
+
+def test_a_chunk_continues_the_plan_that_came_with_the_request(
+    control: Control, main: tuple[Worker, Message]
+) -> None:
+    state, _ = show(control, 0)
+    plan = np.linspace(state, state + 25, 20).astype(np.float32)
+
+    def off(answer: Message) -> float:
+        actions = np.frombuffer(answer.payload, np.float32).reshape(answer["shape"])
+        return float(np.abs(actions[:5] - plan[:5]).mean())
+
+    assert off(main[0].ask(5, 0, plan, frozen=5)) < 0.5 * off(main[0].ask(6, 0))
 
 
 def test_a_failed_inference_is_answered_and_the_next_one_works(

@@ -42,8 +42,8 @@ pins: setup ## Write requirements.txt anew from pyproject.toml
 	  --no-emit-index-url --no-header --no-annotate) > requirements.new && mv requirements.new requirements.txt \
 	  || { rm -f requirements.new; exit 1; }
 
-proto: setup ## Write the gRPC code anew from agent/proto/fleet.proto
-	@$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. agent/proto/fleet.proto
+proto: setup ## Write the gRPC code anew from agent/proto/*.proto
+	@$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. agent/proto/*.proto
 
 clean: ## Remove what was made (not the recordings of any agent)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* coverage.txt out armada.egg-info

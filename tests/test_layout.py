@@ -32,6 +32,13 @@ SHARED_WITH_SERVER = {
     "agent.policy.weights",
     "agent.training.arrays",
     "agent.training.config",
+    # The policy server: what both ends say, and how a policy is asked.
+    "agent.ipc",
+    "agent.policy.continuation",
+    "agent.policy.fit",
+    "agent.policy.load",
+    "agent.policy.predict",
+    "agent.policy.remote",
     # How processes are started and watched, how they log, on a robot host and on the server's.
     "agent.logs",
     "agent.supervisor.child",

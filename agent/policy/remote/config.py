@@ -1,0 +1,115 @@
+"""Which policy server, and how to get in.
+
+No ``from __future__ import annotations`` here: draccus reads the types of the fields.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from robots.errors import ConfigError
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(kw_only=True)
+class RemoteConfig:
+    """A policy server in place of a policy worker; without a server there is none."""
+
+    # Policy server, host:port; empty: the policy runs on this host.
+    server: str = ""
+    # CA of its certificate, a PEM file; empty: plaintext, allowed on loopback only.
+    root_certificates: str = ""
+    # Name of the environment variable that holds this robot's token (it never stands in a flag).
+    token_env: str = ""
+    # Or the file that holds it.
+    token_file: str = ""
+    # This robot's certificate and key, PEM files, for a server that asks for one.
+    client_certificate: str = ""
+    client_key: str = ""
+    # Quality of the pictures that are sent, from 1 to 100.
+    jpeg_quality: int = 75
+    # Keep the policy of --policy.path ready on this host, for when the server can't be asked.
+    fallback: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ConfigError(
+                "must be from 1 to 100", field="--inference.jpeg_quality", value=self.jpeg_quality
+            )
+        if not self.server:
+            self._check_alone()
+            return
+        host, _, port = self.server.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError("must be host:port", field="--inference.server", value=self.server)
+        if not self.root_certificates and host not in LOOPBACK:
+            raise ConfigError(
+                "plaintext is for loopback only",
+                field="--inference.server",
+                value=self.server,
+                remedy="Give --inference.root_certificates=ca.crt",
+            )
+        for name in ("root_certificates", "token_file", "client_certificate", "client_key"):
+            path = getattr(self, name)
+            if path and not Path(path).is_file():
+                raise ConfigError("isn't a file", field=f"--inference.{name}", value=path)
+        if bool(self.client_certificate) != bool(self.client_key):
+            raise ConfigError(
+                "go together", field="--inference.client_certificate, --inference.client_key"
+            )
+        if self.client_certificate and not self.root_certificates:
+            raise ConfigError(
+                "needs TLS",
+                field="--inference.client_certificate",
+                remedy="Give --inference.root_certificates=ca.crt",
+            )
+        self._check_token()
+
+    def token(self) -> str:
+        """From the environment or the file; empty without one.
+
+        Raises:
+            ConfigError: the file can't be read.
+        """
+        if self.token_env:
+            return os.environ[self.token_env].strip()
+        if not self.token_file:
+            return ""
+        try:
+            return Path(self.token_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"can't be read: {error}", field="--inference.token_file", value=self.token_file
+            ) from error
+
+    def _check_alone(self) -> None:
+        """What says something of a server says nothing without one."""
+        for name in (
+            "root_certificates",
+            "token_env",
+            "token_file",
+            "client_certificate",
+            "client_key",
+            "fallback",
+        ):
+            if getattr(self, name):
+                raise ConfigError(
+                    "there is no server to use it with",
+                    field=f"--inference.{name}",
+                    value=getattr(self, name),
+                    remedy="Give --inference.server=HOST:PORT",
+                )
+
+    def _check_token(self) -> None:
+        if self.token_env and self.token_file:
+            raise ConfigError(
+                "are two tokens", field="--inference.token_env, --inference.token_file"
+            )
+        if self.token_env and not os.environ.get(self.token_env):
+            raise ConfigError(
+                "isn't set in the environment",
+                field="--inference.token_env",
+                value=self.token_env,
+                remedy=f"export {self.token_env}=…",
+            )

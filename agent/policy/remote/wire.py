@@ -1,0 +1,37 @@
+"""What both ends of a policy server's connection must agree on, beside ``policy.proto``."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROTOCOL = 1
+"""Goes up when an old end would misunderstand a new one."""
+
+AUTHORIZATION = "authorization"
+"""Metadata: ``Bearer <token>``."""
+
+RETRY_AFTER = "retry-after-ms"
+"""Trailing metadata of RESOURCE_EXHAUSTED."""
+
+MAX_MESSAGE_B = 16 * 1024 * 1024
+"""Far above an observation of four cameras that no policy wants smaller."""
+
+_FLOAT = np.dtype("<f4")
+
+
+def pack(numbers: NDArray[np.float32]) -> bytes:
+    """Little-endian float32, row by row."""
+    return np.ascontiguousarray(numbers, _FLOAT).tobytes()
+
+
+def unpack(data: bytes, width: int) -> NDArray[np.float32]:
+    """(n, width) out of what ``pack`` made.
+
+    Raises:
+        ValueError: no whole number of rows.
+    """
+    row = width * _FLOAT.itemsize
+    if row == 0 or len(data) % row:
+        raise ValueError(f"{len(data)} bytes are no rows of {width} float32")
+    return np.frombuffer(data, _FLOAT).reshape(-1, width).astype(np.float32)

@@ -1,0 +1,1 @@
+"""The policy server: one model, many robots, their questions answered in batches."""

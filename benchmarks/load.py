@@ -111,6 +111,9 @@ def main() -> int:
             f"{args.repeats} × {args.seconds:.0f} s each\n"
         )
     show(HEADERS, [row(*item) for item in results.items()], markdown=args.markdown)
+    for name, of in results.items():
+        for cause in of.died:
+            print(f"\n{name} ended by itself, and what is measured with it: {cause}")
     return 0
 
 

@@ -98,6 +98,13 @@ def main(argv: list[str]) -> int:
     threading.Thread(target=_measure, args=(job, log, over, out), daemon=True).start()
     try:
         run(power, job, log, over)
+    except Exception as error:
+        if not log.sent or log.end:
+            raise
+        # That it ends is a result.
+        log.died = f"{type(error).__name__}: {error}"
+        log.begin, log.end = log.begin or log.sent[0][0], time.monotonic()
+        _write(log, out)
     finally:
         power.__exit__(None, None, None)
     # What LeRobot leaves running is not waited for.
@@ -112,14 +119,20 @@ def _measure(job: Job, log: Log, over: threading.Event, out: Path) -> None:
             time.sleep(max(0.0, log.begin + at_s - time.monotonic()))
             log.proxy.append((time.monotonic(), _tell(job.proxy, command)))
         time.sleep(max(0.0, log.begin + job.seconds - time.monotonic()))
+        if log.died:
+            return
         log.end = time.monotonic()
-        text = json.dumps(dataclasses.asdict(log))
-        temporary = out.with_suffix(".tmp")
-        temporary.write_text(text)
-        temporary.rename(out)
+        _write(log, out)
     over.set()
     time.sleep(_GRACE_S)
     os._exit(3)
+
+
+def _write(log: Log, out: Path) -> None:
+    text = json.dumps(dataclasses.asdict(log))
+    temporary = out.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.rename(out)
 
 
 def _tell(proxy: str, command: dict[str, Any]) -> dict[str, Any]:

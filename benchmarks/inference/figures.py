@@ -32,6 +32,7 @@ class Figures:
         seams, steps: Largest change of a joint from one action to the next, at seams and elsewhere,
             in the robot's units.
         stale: Actions that were no longer to be carried out.
+        died: What ended a loop before its time, and after how long; what is measured ends with it.
     """
 
     seconds: float
@@ -43,6 +44,7 @@ class Figures:
     seams: NDArray[np.float64]
     steps: NDArray[np.float64]
     stale: int
+    died: tuple[str, ...] = ()
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(
@@ -55,6 +57,7 @@ class Figures:
             np.concatenate([self.seams, other.seams]),
             np.concatenate([self.steps, other.steps]),
             self.stale + other.stale,
+            self.died + other.died,
         )
 
     @property
@@ -96,6 +99,7 @@ def figures(run: Run, begin: float | None = None, end: float | None = None) -> F
         seams=seams,
         steps=steps,
         stale=log.stale,
+        died=(f"{log.died} (after {log.end - log.sent[0][0]:.0f} s)",) if log.died else (),
     )
 
 

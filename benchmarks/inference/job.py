@@ -56,6 +56,7 @@ class Log:
             reset; only where a contender can tell.
         proxy: (when, what the proxy answered) of each command.
         begin, end: Of what is measured.
+        died: Why the contender's loop ended by itself before the end; empty: it did not.
     """
 
     ticks: list[float] = field(default_factory=list)
@@ -67,6 +68,7 @@ class Log:
     proxy: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     begin: float = 0.0
     end: float = 0.0
+    died: str = ""
 
     def __post_init__(self) -> None:
         self.first = threading.Event()

@@ -36,8 +36,10 @@ def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
     with tempfile.TemporaryDirectory(prefix="armada-bench-") as folder:
         config = RunConfig(
             robot=follower(power, job),
-            policy=PolicyRef(path=job.policy),
-            inference=InferenceConfig(**_ALWAYS if job.always else {}, **job.options),
+            policy=PolicyRef(path="" if job.server else job.policy),
+            inference=InferenceConfig(
+                **_ALWAYS if job.always else {}, server=job.server, **job.options
+            ),
             fps=FPS,
             task=TASK,
             return_to_initial_position=False,
@@ -45,7 +47,8 @@ def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
         )
         config.state.create()
         config.state.config.write_text(draccus.dump(config), encoding="utf-8")
-        worker = Child(Children(config, ()).policy(_model(job), 1))
+        children = Children(config, ())
+        worker = Child(children.remote() or children.policy(_model(job), 1))
         build = control.build
 
         def built(parsed: RunConfig) -> tuple[ControlLoop, Peers]:

@@ -33,6 +33,16 @@ def lerobot_server(policy: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def armada_server(policy: str) -> Iterator[str]:
+    """``armada policy-server``, its defaults; its address."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    words = ["agent.cli", "policy-server", f"--policy.path={policy}", f"--listen={address}"]
+    with _running(words, port):
+        yield address
+
+
+@contextlib.contextmanager
 def _running(words: Sequence[str], port: int) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="policy-server-") as folder:
         said = Path(folder) / "said"
@@ -67,5 +77,5 @@ def _await(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
         time.sleep(0.05)
 
 
-SERVERS = {"LeRobot client and server": lerobot_server}
+SERVERS = {"LeRobot client and server": lerobot_server, "Armada": armada_server}
 """Contenders that have one."""

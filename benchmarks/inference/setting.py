@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.policy.init import Size
+from benchmarks.inference.pictures import make_pictures
+from benchmarks.inference.policies import make_policy
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,10 @@ class Setting:
 @contextlib.contextmanager
 def setting(size: Size) -> Iterator[Setting]:
     """Make policy and pictures, for as long as the context lasts."""
-    use_local_hub()
-    from benchmarks.inference.pictures import make_pictures
-    from benchmarks.inference.policies import make_policy
-
     with tempfile.TemporaryDirectory(prefix="setting-") as folder:
         shows = make_pictures(Path(folder) / "pictures")
         policy = make_policy(Path(folder) / "policy", size)
         yield Setting(str(policy), str(Path(folder) / "pictures"), shows)
-
-
-def use_local_hub() -> None:
-    """Take tokenizer and configurations from ``../shared/hf_hub`` where it is there; before
-    anything of Hugging Face is imported."""
-    shared = Path(os.environ.get("ARMADA_SHARED", Path(__file__).parents[3] / "shared"))
-    if (shared / "hf_hub").is_dir():
-        os.environ.setdefault("HF_HUB_CACHE", str(shared / "hf_hub"))
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def machine() -> str:

@@ -107,19 +107,36 @@ class RunConfig:
             raise ConfigError("can't be negative", field="--duration", value=self.duration)
         check_name("--name", self.robot_name)
         check_name("--fleet", self.fleet)
-        if self.teleop is None and not self.policy.path:
+        if self.teleop is None and not self.has_policy:
             raise ConfigError(
                 "nothing drives the arm",
                 field="--policy.path",
-                remedy="Give --policy.path=…, --teleop.type=…, or both",
+                remedy="Give --policy.path=…, --inference.server=…, --teleop.type=…",
+            )
+        if self.inference.fallback and not self.policy.path:
+            raise ConfigError(
+                "there is no policy to fall back on",
+                field="--inference.fallback",
+                value=True,
+                remedy="Give --policy.path=…",
             )
         self.task = self.task or self.dataset.single_task
-        if self.policy.path and not self.task:
+        if self.has_policy and not self.task:
             raise ConfigError(
                 "the policy needs the task in words",
                 field="--task",
                 remedy='Give --task="Pick up the cube"',
             )
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether a policy can drive, wherever it runs."""
+        return bool(self.policy.path or self.inference.server)
+
+    @property
+    def has_local_policy(self) -> bool:
+        """Whether one runs on this host: with a policy server only as a fallback."""
+        return bool(self.policy.path) and (not self.inference.server or self.inference.fallback)
 
     @property
     def robot_name(self) -> str:
@@ -189,7 +206,8 @@ class ReplayConfig:
     json: bool = False
 
     def __post_init__(self) -> None:
-        for flag, value in (("dataset", self.dataset), ("--policy.path", self.policy.path)):
+        policy = self.policy.path or self.inference.server
+        for flag, value in (("dataset", self.dataset), ("--policy.path", policy)):
             if not value:
                 raise ConfigError("is missing", field=flag, remedy="See `armada replay --help`")
         if self.speed <= 0:

@@ -1,4 +1,4 @@
-"""When the policy is asked, how its chunks are merged, and how long it may take.
+"""Where the policy is asked and when, how its chunks are merged, and how long it may take.
 
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
@@ -6,11 +6,13 @@ No ``from __future__ import annotations`` here: draccus reads the types of the f
 from dataclasses import dataclass
 
 from agent.control.merging.config import MergeConfig
+from agent.policy.engines.config import EngineConfig
+from agent.policy.remote.config import RemoteConfig
 from robots.errors import ConfigError
 
 
 @dataclass(kw_only=True)
-class InferenceConfig(MergeConfig):
+class InferenceConfig(RemoteConfig, EngineConfig, MergeConfig):
     """``--inference.…`` of ``armada run`` and ``armada replay``."""
 
     # Ticks of a chunk that are carried out before the next one's observation is taken; 0: half of
@@ -22,7 +24,9 @@ class InferenceConfig(MergeConfig):
     threads: int = 0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        RemoteConfig.__post_init__(self)
+        EngineConfig.__post_init__(self)
+        MergeConfig.__post_init__(self)
         if self.execution_horizon < 0:
             raise ConfigError(
                 "can't be negative",

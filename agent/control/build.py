@@ -115,7 +115,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
         on_gone=lambda: loop.recorder_gone(),
     )
     sources: dict[str, Source] = {"hold": Hold()}
-    if config.policy.path:
+    if config.has_policy:
         sources["policy"] = PolicySource(timeline, policy, chunks.seams)
     if teleop is not None:
         sources["teleop"] = teleop

@@ -132,7 +132,7 @@ class PolicyRole:
         hello = Message("hello", peer.hello)
         generation = hello.whole("generation")
         slot = free_slot(self._workers, self._buffer.slots)
-        remote = hello.fields.get("kind") == "remote"
+        remote = hello.fields.get("remote") is True
         self._workers.append(Worker(peer, generation, slot, remote))
         return self._welcome | {"task": self.task, "slot": slot}
 

@@ -8,10 +8,17 @@ import sys
 from pathlib import Path
 
 from agent.config import RunConfig
+from agent.policy.remote.config import RemoteConfig
 from agent.policy.store import StoredModel
 from agent.supervisor.child import ChildSpec
 from agent.supervisor.latch import STOPPED
 from robots.replay.locate import locate
+
+REMOTE_GENERATION = 0
+"""Local workers are counted from 1."""
+
+_EARLIER = 0.9
+"""Of a request's deadline: the remote worker says that it is over before control gives it up."""
 
 
 class Children:
@@ -57,14 +64,12 @@ class Children:
             f"--policy={model.path}",
             f"--generation={generation}",
             f"--threads={config.inference.threads}",
+            f"--engine={config.inference.engine}",
+            f"--precision={config.inference.precision}",
             f"--rename_map={json.dumps(config.rename_map)}",
             f"--overrides={json.dumps(config.policy.overrides)}",
         )
-        if config.inference.continues:
-            argv += [
-                f"--guidance={config.inference.guidance}",
-                f"--max_guidance_weight={config.inference.max_guidance_weight}",
-            ]
+        argv += self._guidance()
         if config.device:
             argv.append(f"--device={config.device}")
         if config.policy.stats:
@@ -72,6 +77,25 @@ class Children:
         if self._state.processors.is_dir():
             argv.append(f"--processors={self._state.processors}")
         return self._spec(f"policy-{generation}", argv)
+
+    def remote(self) -> ChildSpec | None:
+        """The worker that asks a policy server, when there is one."""
+        config = self._config
+        if not config.inference.server:
+            return None
+        remote = {
+            f.name: getattr(config.inference, f.name) for f in dataclasses.fields(RemoteConfig)
+        }
+        argv = self._module(
+            "agent.policy.remote.worker",
+            f"--socket={self._state.control_socket}",
+            f"--generation={REMOTE_GENERATION}",
+            f"--remote={json.dumps(remote)}",
+            f"--rename_map={json.dumps(config.rename_map)}",
+            f"--deadline_s={config.inference.deadline_s * _EARLIER}",
+            *self._guidance(),
+        )
+        return self._spec("remote", argv)
 
     def link(self) -> ChildSpec | None:
         """The MQTT link, when there is a broker."""
@@ -110,6 +134,15 @@ class Children:
             )
         )
         return self._spec("supernode", argv, env=env)
+
+    def _guidance(self) -> list[str]:
+        inference = self._config.inference
+        if not inference.continues:
+            return []
+        return [
+            f"--guidance={inference.guidance}",
+            f"--max_guidance_weight={inference.max_guidance_weight}",
+        ]
 
     def _module(self, name: str, *args: str) -> list[str]:
         return [sys.executable, "-m", name, *args]

@@ -78,7 +78,7 @@ def clear_for_start(config: RunConfig) -> Cleared:
 def _check(config: RunConfig) -> tuple[FrameLayout, ModelStore]:
     _, layout = make_robot(config.robot)
     store = ModelStore(config.state.models)
-    if config.policy.path:
+    if config.has_local_policy:
         policy = read_config(config.policy.path, config.policy.overrides)
         check_fit(policy, layout, config.rename_map)
         if config.inference.continues:
@@ -86,6 +86,6 @@ def _check(config: RunConfig) -> tuple[FrameLayout, ModelStore]:
     if config.dataset.num_episodes:
         check_sizes(layout, video=config.dataset.video)
     check_dataset(config.dataset_root, layout, config.fps, video=config.dataset.video)
-    if config.policy.path:
+    if config.has_local_policy:
         store.ensure_current(config.policy.path)
     return layout, store

@@ -104,7 +104,9 @@ class Supervisor:
         self._children = Children(self._config, cleared.locks)
         self._control = Child(self._children.control())
         helpers = [Child(s) for s in self._helper_specs(self._children)]
-        workers = PolicyWorkers(self._children, cleared.store, self.emit)
+        inference = self._config.inference
+        local = inference.fallback or not inference.server
+        workers = PolicyWorkers(self._children, cleared.store, self.emit, local=local)
         try:
             return self._watch(helpers, workers)
         finally:

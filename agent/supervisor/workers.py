@@ -1,9 +1,12 @@
-"""The policy workers: one that serves, and for the time of a swap a second one.
+"""The policy workers: one that serves, for the time of a swap a second one, and the remote one.
 
 The model store's ``current`` says which model should run. Whoever moves that pointer (a release
 that was pulled, ``armada models rollback``) is noticed here, and a worker of the next generation
 is started beside the old one; control switches when it is ready and retires the old one. A model
 whose worker can't load it is rolled back.
+
+The remote worker asks a policy server; it is there from the beginning to the end, with a local one
+beside it only where ``--inference.fallback`` says so.
 """
 
 from __future__ import annotations
@@ -27,15 +30,22 @@ class PolicyWorkers:
         children: Makes their command lines.
         store: Says which model is current.
         emit: Where events go.
+        local: Whether a model of the store runs here at all.
     """
 
-    def __init__(self, children: Children, store: ModelStore, emit: Callable[..., None]) -> None:
+    def __init__(
+        self, children: Children, store: ModelStore, emit: Callable[..., None], *, local: bool
+    ) -> None:
         self._children = children
         self._store = store
         self._emit = emit
         self._generation = 0
         self._digest = ""
+        self._local = local
         self._workers: dict[int, Child] = {}
+        spec = children.remote()
+        self._remote = None if spec is None else Child(spec)
+        self._remote_started = False
 
     def poll(self) -> None:
         """Start, notice, replace; call it several times a second."""
@@ -46,17 +56,35 @@ class PolicyWorkers:
         newest = self._workers.get(self._generation)
         if newest is not None and newest.restart_when_due():
             self._emit("process_restarted", f"{newest.spec.name} starts again", pid=newest.pid)
-        self._follow_store()
+        if self._local:
+            self._follow_store()
+        if self._remote is not None:
+            self._keep_remote(self._remote)
 
     def kill(self, pid: int) -> None:
         """End a worker that hangs; ``poll`` starts it again."""
-        for child in self._workers.values():
+        for child in self._all():
             if child.pid == pid:
                 child.signal(signal.SIGKILL)
 
     def end(self) -> None:
-        for child in self._workers.values():
+        for child in self._all():
             child.end(grace_s=1.0)
+
+    def _all(self) -> list[Child]:
+        return [*self._workers.values(), *([] if self._remote is None else [self._remote])]
+
+    def _keep_remote(self, remote: Child) -> None:
+        if not self._remote_started:
+            self._remote_started = True
+            remote.start()
+        ended = remote.poll()
+        if ended is not None:
+            self._emit(
+                "process_ended", f"{remote.spec.name} {ended}", lived_s=round(ended.lived_s, 1)
+            )
+        if remote.restart_when_due():
+            self._emit("process_restarted", f"{remote.spec.name} starts again", pid=remote.pid)
 
     def _follow_store(self) -> None:
         model = self._store.current

@@ -2,7 +2,7 @@
 
 ::
 
-    → hello{role, pid, generation, kind="remote"}
+    → hello{role, pid, generation, remote=true}
                                           ← welcome{layout, buffer, slots, fps, task, robot}
     → link{up=false, cause}               while the server can't be asked, at each change of cause
     → ready{generation, digest, chunk_size, warmup_s}
@@ -286,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Control is gone before it was here: the supervisor starts both again.
         logger.info("%s", error)
         return 0
-    channel.send("hello", role="policy", kind="remote", pid=os.getpid(), generation=args.generation)
+    channel.send("hello", role="policy", remote=True, pid=os.getpid(), generation=args.generation)
     welcome = _welcome(channel)
     if welcome is None:
         return 0

@@ -42,7 +42,7 @@ class Bench:
 
     def worker(self, generation: int, kind: str = "local") -> tuple[Peer, Channel]:
         ours, theirs = socket.socketpair()
-        hello = {"generation": generation, "kind": kind}
+        hello = {"generation": generation, "remote": kind == "remote"}
         peer = Peer(Channel(ours), role="policy", hello=hello)
         self.role.welcome(peer)
         return peer, Channel(theirs)

@@ -11,6 +11,7 @@ from agent.commands.base import Command
 from robots.errors import ConfigError
 
 if TYPE_CHECKING:
+    from agent.policy.engines.config import EngineConfig
     from agent.policy.evaluate import EpisodeError
 
 
@@ -43,31 +44,53 @@ def evaluate(config: Any) -> dict[str, Any]:
     Raises:
         ArmadaError: policy and data set can't be read or don't fit.
     """
-    from pathlib import Path
-
     from agent.data.open import open_info
-    from agent.policy.evaluate import open_loop_error
-    from agent.policy.load import load_policy, read_stats, set_threads
-    from robots.replay.locate import locate
+    from agent.policy.engines.config import EngineConfig
+    from agent.policy.evaluate import deviation
+    from agent.policy.load import set_threads
 
     set_threads(config.threads)
     episodes = chosen_episodes(config.episodes, len(open_info(config.dataset).episodes))
+    results, about = _measure(config, config.inference, config.policy.overrides, episodes)
+    report = _report(results) | about | {"policy": config.policy.path, "dataset": config.dataset}
+    if config.compare:
+        own = [o for o in config.policy.overrides if not o.startswith("num_steps=")]
+        exact, about = _measure(config, EngineConfig(engine="torch"), own, episodes)
+        report["exact"] = _report(exact) | about
+        report["deviation"] = deviation(exact, results)
+    return report
+
+
+def _measure(
+    config: Any, inference: EngineConfig, overrides: list[str], episodes: list[int]
+) -> tuple[list[EpisodeError], dict[str, Any]]:
+    """Errors by episode, and what was measured."""
+    from pathlib import Path
+
+    from agent.policy.engines.choice import use_engine
+    from agent.policy.evaluate import open_loop_error
+    from agent.policy.load import load_policy, read_stats
+    from robots.replay.locate import locate
+
     stats = read_stats(locate(config.policy.stats)) if config.policy.stats else None
     loaded = load_policy(
         config.policy.path,
         device=config.device or None,
         processors=Path(config.processors) if config.processors else None,
         dataset_stats=stats and {config.rename_map.get(k, k): v for k, v in stats.items()},
-        overrides=config.policy.overrides,
+        overrides=overrides,
+    )
+    loaded = use_engine(
+        loaded, name=inference.engine, precision=inference.precision, threads=config.threads
     )
     results = open_loop_error(
         loaded, config.dataset, episodes, rename_map=config.rename_map, seed=config.seed
     )
-    return _report(results) | {
-        "policy": config.policy.path,
+    return results, {
         "digest": loaded.digest,
         "device": loaded.device,
-        "dataset": config.dataset,
+        "engine": loaded.engine.name,
+        "denoising_steps": getattr(loaded.config, "num_steps", None),
     }
 
 
@@ -117,13 +140,34 @@ def tables(report: dict[str, Any]) -> list[Any]:
     joints = Table("joint", "mean abs error", title="in the robot's units")
     for joint, error in report["by_joint"].items():
         joints.add_row(joint, f"{error:.2f}")
-    return [episodes, joints, _caption(report)]
+    parts = [episodes, joints, _caption(report)]
+    if "exact" in report:
+        parts.append(_price(report))
+    return parts
+
+
+def _price(report: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    price = Table(
+        "engine", "denoising steps", "error", "s/chunk", title="beside the policy as it is"
+    )
+    for row in (report["exact"], report):
+        price.add_row(
+            row["engine"],
+            str(row["denoising_steps"] or "–"),
+            f"{row['error']:.2%} of range",
+            f"{row['latency_ms_p50'] / 1000:.3f}",
+        )
+    price.caption = f"their actions differ by {report['deviation']:.3%} of the joints' ranges"
+    return price
 
 
 def _caption(report: dict[str, Any]) -> str:
     return (
-        f"{report['chunks']} chunks on {report['device']}: p50 {report['latency_ms_p50']:.0f} ms, "
-        f"p95 {report['latency_ms_p95']:.0f} ms; model {report['digest'][7:19]}"
+        f"{report['chunks']} chunks on {report['device']} by {report['engine']}: "
+        f"p50 {report['latency_ms_p50']:.0f} ms, p95 {report['latency_ms_p95']:.0f} ms; "
+        f"model {report['digest'][7:19]}"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.config import PolicyRef
 from agent.paths import StateDir
+from agent.policy.engines.config import EngineConfig
 
 
 @dataclass(kw_only=True)
@@ -108,6 +109,10 @@ class EvaluateConfig:
     device: str = ""
     # Threads of torch; 0: torch decides.
     threads: int = 0
+    inference: EngineConfig = field(default_factory=EngineConfig)
+    # Beside it, what plain torch with the policy's own number of denoising steps computes: the
+    # price of a faster engine, of a coarser precision, of fewer steps.
+    compare: bool = False
     # Of the policy's noise.
     seed: int = 0
     # Print JSON instead of a table.

@@ -42,13 +42,29 @@ def summary(telemetry: dict[str, Any]) -> Any:
         ("driven / starved ticks", f"{telemetry['driven_ticks']} / {telemetry['starved_ticks']}"),
         ("chunks", f"{telemetry['chunks']} ({telemetry['stale_chunks']} came too late)"),
         ("chunk latency p50 / p95", _ms(telemetry, "chunk_latency_ms_p50", "chunk_latency_ms_p95")),
+        ("  by stage, p50", _stages(telemetry)),
+        ("jumps where chunks join", _jumps(telemetry["seams"])),
+        ("jumps within chunks", _jumps(telemetry["within_chunks"])),
         ("work per tick p50 / p99", _ms(telemetry, "work_ms_p50", "work_ms_p99")),
         ("episodes in the data set", f"{telemetry['episodes']}"),
         ("model", str(telemetry["digest"] or "none")[:19]),
+        ("computed", str(telemetry["inference"] or "nowhere")),
     )
     for name, value in rows:
         table.add_row(name, value)
     return table
+
+
+def _stages(telemetry: dict[str, Any]) -> str:
+    stages = telemetry["chunk_stages_ms"]
+    return ", ".join(f"{name} {at['p50']:.0f}" for name, at in stages.items()) or "–"
+
+
+def _jumps(jumps: dict[str, Any]) -> str:
+    """In the robot's units per tick, the worst joint's."""
+    if not jumps["count"]:
+        return "–"
+    return f"{max(jumps['max']):.2f} at most, {max(jumps['rms']):.2f} RMS, of {jumps['count']}"
 
 
 def _ms(telemetry: dict[str, Any], *names: str) -> str:

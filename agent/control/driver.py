@@ -23,7 +23,7 @@ from agent.control.stats import LoopStats
 from agent.control.watch import Mode, Watch
 from robots.arm.care import Demand
 
-TRIP_EVENT_EVERY_S = 10.0
+TELL_EVERY_S = 10.0
 _LEAVE_SLACK_S = 5.0
 """What servos that complain on the way back may cost at the end."""
 
@@ -262,7 +262,8 @@ class Driver:
         assert self._last is not None
         if mode is not Mode.DRIVE or self._leaving:
             return self.guard.settle(self._last, present) if self._follow else self._last
-        self._stats.starved += self.engaged
+        if self.engaged:
+            self._note_starvation()
         if self._idle_since is None:
             self._idle_since = now
         idle_s = now - self._idle_since
@@ -274,6 +275,15 @@ class Driver:
                 self._emit("parked", f"nothing to do for {self._park_after_s:g} s")
         way = self._way_back(now)
         return self._last if way is None else way
+
+    def _note_starvation(self) -> None:
+        self._stats.starved += 1
+        if self._due("starved"):
+            self._emit(
+                "starved",
+                "no action is planned for this tick: the arm holds",
+                ticks=self._stats.starved,
+            )
 
     def _give_way(self, present: Vector) -> Vector:
         """The goals of the joints that press become where they are; the others carry on holding.
@@ -302,10 +312,16 @@ class Driver:
         return observation.state[: len(layout.action_names)].copy()
 
     def _note_trips(self, trips: dict[str, tuple[str, ...]]) -> None:
-        now = time.monotonic()
         for rule, joints in trips.items():
             self._stats.trips[rule] += 1
-            # One event and a count, not thirty a second: a policy may lean on a limit for minutes.
-            if now - self._told.get(rule, -math.inf) >= TRIP_EVENT_EVERY_S:
-                self._told[rule] = now
+            if self._due(rule):
                 self._emit("guard", rule, joints=list(joints), ticks=self._stats.trips[rule])
+
+    def _due(self, what: str) -> bool:
+        """Whether it is told now: one event and a count, not thirty a second; a policy may lean on
+        a limit, or be too slow for its arm, for minutes."""
+        now = time.monotonic()
+        if now - self._told.get(what, -math.inf) < TELL_EVERY_S:
+            return False
+        self._told[what] = now
+        return True

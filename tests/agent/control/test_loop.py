@@ -22,6 +22,7 @@ def test_a_source_that_has_nothing_starves_and_the_arm_holds(bench: Bench) -> No
     bench.leader.value = None
     wait_until(lambda: bench.loop.stats.starved > 3)
     assert bench.arm.sent[-1] == bench.arm.sent[-2]
+    assert "holds" in bench.hear("starved")["cause"], "and says so"
 
 
 def test_another_source_drops_what_was_planned(bench: Bench) -> None:

@@ -186,6 +186,7 @@ class PolicyRole:
             "a policy worker has loaded its model and warmed up",
             generation=worker.generation,
             digest=worker.digest,
+            pid=worker.peer.pid,
             warmup_s=message.fields.get("warmup_s"),
         )
         self._take_over()

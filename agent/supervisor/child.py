@@ -105,6 +105,10 @@ class Child:
         self._back_off(lived)
         return Exit(status, lived)
 
+    def proved(self) -> None:
+        """It has shown that it can work: should it end, the next restart is quick."""
+        self._quick_exits = 0
+
     def wait(self, timeout_s: float) -> Exit | None:
         """Wait for its end; ``None`` when it doesn't come in time."""
         if self._process is not None:

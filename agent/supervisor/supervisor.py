@@ -270,8 +270,10 @@ class Supervisor:
             # What this process said itself comes back with everybody else's copy.
             if event.get("via") != "supervisor":
                 self._log.write(event)
-            if event["event"] == "policy_hung" and workers is not None:
+            if workers is not None and event["event"] == "policy_hung":
                 workers.kill(event["data"]["pid"])
+            elif workers is not None and event["event"] == "policy_ready":
+                workers.proved(event["data"]["pid"])
 
     def _keep_home(self, text: str) -> bool:
         home = self._config.state.home

@@ -67,6 +67,12 @@ class PolicyWorkers:
             if child.pid == pid:
                 child.signal(signal.SIGKILL)
 
+    def proved(self, pid: int) -> None:
+        """This one has loaded its model and answered: what ends it now is no wrong model."""
+        for child in self._all():
+            if child.pid == pid:
+                child.proved()
+
     def end(self) -> None:
         for child in self._all():
             child.end(grace_s=1.0)

@@ -77,10 +77,9 @@ class _Process:
         self._watch = watch
         self._tell = tell
         self._batcher = Batcher(model, max_batch=config.max_batch)
-        tokens = Tokens(Path(config.tokens)) if config.tokens else None
         self._service = PolicyService(
             self._batcher,
-            Doors(tokens, certificates=bool(config.tls_client_ca)),
+            make_doors(config),
             max_robots=config.max_robots,
             policy=config.policy.path,
         )
@@ -92,11 +91,7 @@ class _Process:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
-        server = grpc.aio.server(options=_OPTIONS)
-        add_PolicyServicer_to_server(self._service, server)  # type: ignore[no-untyped-call]
-        healthy = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-        port = self._listen(server)
+        server, healthy, port = make_server(self._config, self._service)
         self._batcher.start()
         await server.start()
         for name in ("", _SERVICE):
@@ -148,20 +143,6 @@ class _Process:
     def _ask_reload(self) -> None:
         self._reload = True
 
-    def _listen(self, server: grpc.aio.Server) -> int:
-        config = self._config
-        try:
-            if not config.tls:
-                return int(server.add_insecure_port(config.listen))
-            return int(server.add_secure_port(config.listen, _credentials(config)))
-        except RuntimeError as error:
-            raise ConfigError(
-                "can't be listened on",
-                field="--listen",
-                value=config.listen,
-                remedy="Give a free --listen=HOST:PORT",
-            ) from error
-
     def _tell_ready(self, port: int) -> None:
         model, config = self._batcher.model, self._config
         self._tell(
@@ -183,6 +164,39 @@ class _Process:
                 ],
             },
         )
+
+
+def make_doors(config: PolicyServerConfig) -> Doors:
+    """Who is let in, as the configuration says."""
+    tokens = Tokens(Path(config.tokens)) if config.tokens else None
+    return Doors(tokens, certificates=bool(config.tls_client_ca))
+
+
+def make_server(
+    config: PolicyServerConfig, service: PolicyService
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer, int]:
+    """What listens, not yet started; its health service; and its port.
+
+    Raises:
+        ConfigError: the address can't be listened on.
+    """
+    server = grpc.aio.server(options=_OPTIONS)
+    add_PolicyServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    healthy = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    try:
+        if config.tls:
+            port = server.add_secure_port(config.listen, _credentials(config))
+        else:
+            port = server.add_insecure_port(config.listen)
+    except RuntimeError as error:
+        raise ConfigError(
+            "can't be listened on",
+            field="--listen",
+            value=config.listen,
+            remedy="Give a free --listen=HOST:PORT",
+        ) from error
+    return server, healthy, int(port)
 
 
 def _credentials(config: PolicyServerConfig) -> grpc.ServerCredentials:

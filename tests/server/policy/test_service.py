@@ -1,0 +1,304 @@
+"""The service by real gRPC, with the robots' own client."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.ipc import FrameLayout, ImageSpec
+from agent.policy.predict import Ask
+from agent.policy.remote.session import About, AnswerError, Session
+from agent.proto import policy_pb2 as pb
+from agent.proto.policy_pb2_grpc import PolicyStub
+from server.policy.batcher import Batcher
+from server.policy.model import Model
+from server.policy.view import status_dict
+from tests.datasets import CAMERA, JOINTS, SIZE, TASK
+from tests.server.policy.conftest import Hosted, about, hosted, sight
+
+Code = grpc.StatusCode
+WAIT_S = 60.0
+
+
+async def ask(asked: Session, number: int, **fields: Any) -> tuple[np.ndarray, pb.PredictReply]:
+    state, images = sight(number)
+    request = asked.request(number, 40 + number, 7, state, images, TASK, seed=number)
+    for name, value in fields.items():
+        setattr(request, name, value)
+    return await asked.ask(request, timeout_s=WAIT_S)
+
+
+async def code_of(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(AnswerError) as caught:
+        await call
+    return caught.value.code, str(caught.value)
+
+
+def alone(model: Model, number: int) -> np.ndarray:
+    """The policy's answer to one robot, with the very picture that was sent."""
+    state, images = sight(number)
+    found = model.predict(
+        [
+            Ask(
+                state=state,
+                images={f"observation.images.{CAMERA}": images[CAMERA]},
+                task=TASK,
+                seed=number,
+            )
+        ],
+        [None],
+    )
+    return found[0].chunk
+
+
+async def test_a_robot_is_told_what_to_send_and_what_comes_back(model: Model) -> None:
+    async with hosted(model) as server:
+        session = await server.open()
+
+        assert session.digest == model.digest
+        assert session.chunk_size == model.chunk_size == 30
+        assert session.span_s == 1.0
+        chunk, reply = await ask(session, 3)
+        assert chunk.shape == (30, 6)
+        assert (reply.request, reply.tick, reply.epoch) == (3, 43, 7)
+        assert (reply.digest, reply.rows, reply.batch) == (model.digest, 30, 1)
+        assert reply.infer_s > 0
+        await session.close()
+
+
+async def test_robots_that_ask_together_share_a_pass_and_get_their_own_chunks(
+    model: Model,
+) -> None:
+    async with hosted(model, start=False) as server:
+        sessions = [await server.open(f"arm{n}") for n in range(4)]
+        asking = [asyncio.create_task(ask(s, n)) for n, s in enumerate(sessions)]
+        await queued(server.batcher, 4)
+        server.batcher.start()
+        answers = await asyncio.gather(*asking)
+
+    for n, (chunk, reply) in enumerate(answers):
+        assert reply.batch == 4
+        # A picture of one colour survives JPEG within a level or two.
+        assert np.abs(chunk - alone(model, n)).max() < 0.02 * np.abs(chunk).max()
+
+
+async def queued(batcher: Batcher, length: int) -> None:
+    """Wait until so many questions are there."""
+    async with asyncio.timeout(WAIT_S):
+        while len(batcher._queue) < length:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_chunk_of_fifty_is_small(model: Model) -> None:
+    async with hosted(model) as server:
+        session = await server.open()
+        chunk, reply = await ask(session, 1)
+        await session.close()
+    rest = reply.ByteSize() - chunk.nbytes
+
+    assert rest + 50 * 6 * 4 < 1500
+
+
+async def test_a_policy_that_does_not_fit_is_told_and_what_would(model: Model) -> None:
+    async with hosted(model) as server:
+        wrong = about(rename_map={f"observation.images.{CAMERA}": "observation.images.top"})
+        code, text = await code_of(Session.open(server.endpoint(), wrong, timeout_s=20))
+        assert code is Code.FAILED_PRECONDITION
+        assert "the policy needs the camera observation.images.front" in text
+
+
+async def test_another_version_of_the_protocol_is_told(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hosted(model) as server:
+        request = about().request()
+        request.protocol = 99
+        async with server.endpoint().channel() as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await PolicyStub(channel).Open(request, timeout=WAIT_S)
+    assert caught.value.code() is Code.FAILED_PRECONDITION
+    assert "version 99 of the protocol, this server 1" in caught.value.details()
+
+
+async def test_a_restarted_server_knows_no_session_and_is_asked_for_another(
+    model: Model,
+) -> None:
+    async with hosted(model) as server:
+        session = await server.open()
+        assert (await code_of(ask(session, 1, session="of an earlier process")))[0] is (
+            Code.NOT_FOUND
+        )
+        await session.reopen(timeout_s=20)
+        await ask(session, 1)
+        await session.close()
+
+
+async def test_what_would_come_too_late_is_not_computed(model: Model) -> None:
+    async with hosted(model, start=False) as server:
+        session = await server.open()
+        state, images = sight(1)
+        request = session.request(1, 1, 0, state, images, TASK)
+        code, text = await code_of(session.ask(request, timeout_s=0.2))
+        assert code is Code.DEADLINE_EXCEEDED
+        assert "did not answer in time" in text
+        await session.close()
+        # The robot's deadline is the server's: nothing of it is left.
+        await queued(server.batcher, 0)
+        assert server.batcher._queue == []
+
+
+async def test_a_busy_server_says_when_to_come_back(model: Model) -> None:
+    async with hosted(model, start=False, max_batch=1) as server:
+        sessions = [await server.open(f"arm{n}") for n in range(3)]
+        server.batcher._pace.note(1, 20.0)
+        first = asyncio.create_task(ask(sessions[0], 1))
+        await queued(server.batcher, 1)
+        second = asyncio.create_task(ask(sessions[1], 2))
+        await queued(server.batcher, 2)
+        # Three passes of more than WAIT_S / 3 each, for one who has WAIT_S.
+        server.batcher._pace.note(1, 100.0)
+        with pytest.raises(AnswerError) as shed:
+            await ask(sessions[2], 3)
+        assert shed.value.code is Code.RESOURCE_EXHAUSTED
+        assert shed.value.retry_after_s is not None
+        assert shed.value.retry_after_s > 1.0
+        server.batcher.start()
+        await asyncio.gather(first, second)
+        assert server.service.status().sheds == 1
+
+
+async def test_no_more_robots_are_taken_than_it_serves(model: Model) -> None:
+    async with hosted(model, max_robots=1) as server:
+        session = await server.open("one")
+        again = await server.open("one")
+        code, text = await code_of(server.open("two"))
+        assert code is Code.RESOURCE_EXHAUSTED
+        assert "this server has its 1 robots" in text
+        await session.close()
+        await again.close()
+        await (await server.open("two")).close()
+
+
+async def test_nonsense_is_refused_by_name_and_the_next_robot_is_served(model: Model) -> None:
+    async with hosted(model) as server:
+        session = await server.open()
+        code, text = await code_of(ask(session, 1, state=b"no numbers"))
+        assert (code, text) == (
+            Code.INVALID_ARGUMENT,
+            "state: 10 bytes are no rows of 6 float32",
+        )
+        assert (await code_of(ask(session, 1, plan=bytes(24))))[1] == (
+            "plan: this session continues no plan"
+        )
+        await ask(session, 2)
+        await session.close()
+
+
+async def test_any_bytes_on_the_wire_are_answered(model: Model) -> None:
+    """Not only messages with wrong fields: what is no message at all."""
+    async with hosted(model) as server:
+        session = await server.open()
+        name = session._welcome.session
+
+        @given(data=st.binary(max_size=200), call=st.sampled_from(["Open", "Predict", "Close"]))
+        @settings(
+            max_examples=60,
+            deadline=None,
+            suppress_health_check=[HealthCheck.function_scoped_fixture],
+        )
+        def send(data: bytes, call: str) -> None:
+            codes.append((data, call))
+
+        codes: list[tuple[bytes, str]] = []
+        send()
+        async with server.endpoint().channel() as channel:
+            for data, call in codes:
+                raw = channel.unary_unary(f"/armada.policy.v1.Policy/{call}")
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await raw(data, timeout=WAIT_S)
+                known = pb.PredictRequest(session=name).SerializeToString() + data
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await channel.unary_unary("/armada.policy.v1.Policy/Predict")(
+                        known, timeout=WAIT_S
+                    )
+        await ask(session, 1)
+        await session.close()
+
+
+async def test_another_model_is_served_to_sessions_that_it_fits(
+    model: Model, other_model: Model
+) -> None:
+    async with hosted(model) as server:
+        session = await server.open()
+        assert (await ask(session, 1))[1].digest == model.digest
+        server.service.swap(other_model)
+        assert (await ask(session, 1))[1].digest == other_model.digest
+        await session.close()
+
+
+async def test_a_session_that_another_model_does_not_fit_is_over(
+    model: Model, other_model: Model
+) -> None:
+    async with hosted(model) as server:
+        session = await server.open()
+        server.service.swap(replace(other_model, chunk_size=12))
+        assert (await code_of(ask(session, 1)))[0] is Code.NOT_FOUND
+        await session.reopen(timeout_s=20)
+        assert (session.digest, session.chunk_size) == (other_model.digest, 12)
+        await session.close()
+
+
+async def test_a_reset_forgets_what_the_policy_remembers_of_that_robot_alone(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(model.loaded.engine, "forget", forgotten.append)
+    async with hosted(model) as server:
+        left, right = await server.open("left"), await server.open("right")
+        name = left._welcome.session
+        await ask(left, 1, epoch=1)
+        await ask(right, 1, epoch=1)
+        forgotten.clear()
+        await ask(left, 2, epoch=1)
+        assert forgotten == []
+        await ask(left, 3, epoch=2)
+        assert forgotten == [f"{name}/1"]
+        await left.close()
+        await ask(right, 2, epoch=1)
+        assert forgotten == [f"{name}/1", f"{name}/2"]
+        await right.close()
+
+
+async def test_it_tells_what_it_does(model: Model) -> None:
+    async with hosted(model) as server:
+        session = await server.open("left")
+        await ask(session, 1)
+        await code_of(ask(session, 1, state=b""))
+        status = status_dict(await status_of(server))
+        await session.close()
+
+    assert (status["chunks"], status["refused"], status["digest"]) == (1, 1, model.digest)
+    assert status["batches"] == [{"size": 1, "passes": 1}]
+    assert [(r["name"], r["chunks"]) for r in status["robots"]] == [("left", 1)]
+    assert {s["name"] for s in status["stages"]} == {
+        *("queue_s", "decode_s", "pre_s", "infer_s", "post_s")
+    }
+    assert status["received_bytes"] > status["sent_bytes"] > 720
+
+
+async def status_of(server: Hosted) -> pb.StatusReply:
+    async with server.endpoint().channel() as channel:
+        return await PolicyStub(channel).Status(pb.StatusRequest(), timeout=WAIT_S)
+
+
+def test_the_camera_the_policy_does_not_look_at_is_not_asked_for() -> None:
+    layout = FrameLayout(JOINTS, JOINTS, (ImageSpec("depth", SIZE, SIZE, 1),))
+    shown = About(robot="arm", fps=30, layout=layout, rename_map={}, jpeg_quality=75).request()
+    assert list(shown.cameras) == []

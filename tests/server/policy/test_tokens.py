@@ -1,0 +1,49 @@
+"""The robots' tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from robots.errors import ConfigError
+from server.policy.tokens import Tokens
+
+
+def test_a_token_is_its_robots_and_is_kept_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    tokens = Tokens(path)
+    left, right = tokens.add("left"), tokens.add("right")
+
+    assert Tokens(path).robot(left) == "left"
+    assert tokens.robot(right) == "right"
+    assert tokens.robot("") is None
+    assert tokens.robot(left[:-1]) is None
+    assert tokens.robots() == ["left", "right"]
+    assert left not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_or_void_token_counts_at_once_where_the_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    server, admin = Tokens(path), Tokens(path)
+    first = admin.add("arm")
+    assert server.robot(first) == "arm"
+
+    second = admin.add("arm")
+    assert (server.robot(first), server.robot(second)) == (None, "arm")
+    admin.remove("arm")
+    assert server.robot(second) is None
+
+
+def test_what_is_no_tokens_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    for text in ("[]", "{", '{"arm": 1}'):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"--tokens=.*can't be read"):
+            Tokens(path).robots()
+    with pytest.raises(ConfigError, match=r"robot=a/b: must be 1–63"):
+        Tokens(path).add("a/b")
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"robot=arm: has no token"):
+        Tokens(path).remove("arm")

@@ -1,0 +1,1 @@
+"""How chunks join: merges and real-time chunking on recorded episodes, beside LeRobot's."""

@@ -1,0 +1,1 @@
+"""Kills and swaps at a running agent, and what each of its ticks acted on meanwhile."""

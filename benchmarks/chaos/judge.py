@@ -1,0 +1,77 @@
+"""What must hold of every tick, whatever was killed or swapped; what does not is a violation.
+
+*Lost*: a tick that control did not have. *Stale*: an action of a chunk that was asked for before
+the last reset, or that does not answer for this tick, or that is older than what the tick before
+acted on. *Mixed*: one request answered by two models.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.chaos.agent import Traced
+from benchmarks.inference.job import FPS
+
+
+@dataclass
+class Verdict:
+    """Of a run.
+
+    Args:
+        ticks: That were seen.
+        late: Of these, later than half a period, skipped ones counted.
+        starved: Had no planned action.
+        models: That were acted on, by digest, in ticks.
+        violations: In words.
+    """
+
+    ticks: int = 0
+    late: int = 0
+    starved: int = 0
+    models: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+
+def judge(ticks: Sequence[Traced], chunk: int) -> Verdict:
+    """Look at every tick.
+
+    Args:
+        ticks: In order.
+        chunk: Actions in a chunk.
+    """
+    verdict = Verdict(ticks=len(ticks))
+    answered: dict[int, tuple[str, int]] = {}
+    before: Traced | None = None
+    for tick in ticks:
+        verdict.late += tick.skipped + (tick.lateness_s > 0.5 / FPS)
+        if before is not None and tick.number != before.number + 1 + tick.skipped:
+            verdict.violations.append(f"tick {tick.number} after {before.number}: lost")
+        verdict.violations += [f"tick {tick.number}: {what}" for what in _stale(tick, chunk)]
+        origin = tick.origin
+        if origin is None:
+            verdict.starved += 1
+        else:
+            verdict.models[origin["digest"]] += 1
+            model = origin["digest"], origin["generation"]
+            if answered.setdefault(origin["request"], model) != model:
+                verdict.violations.append(f"tick {tick.number}: mixed, {model}")
+            if before is not None and before.origin is not None:
+                last = before.origin
+                if last["epoch"] == origin["epoch"] and origin["observed"] < last["observed"]:
+                    verdict.violations.append(f"tick {tick.number}: older than the one before")
+        before = tick
+    return verdict
+
+
+def _stale(tick: Traced, chunk: int) -> list[str]:
+    origin = tick.origin
+    if origin is None:
+        return []
+    found = []
+    if origin["epoch"] != tick.epoch:
+        found.append(f"stale, of epoch {origin['epoch']}, not {tick.epoch}")
+    if not 0 <= tick.number - origin["observed"] < chunk:
+        found.append(f"stale, of an observation of tick {origin['observed']}")
+    return found

@@ -1,0 +1,213 @@
+"""SIGKILL at random: ``python -m benchmarks.chaos.kills [--kills 200] [--seed 0]``.
+
+An agent asks a policy server through a proxy, with a policy of its own to fall back on. The local
+worker, the remote worker, the server and the proxy are killed in random order at random times, and
+brought back: the workers by their supervisor, the other two here, at once, on the same port, as a
+service manager would. In between the operator changes the task, so that there are resets as well.
+Every tick is judged (``judge.py``). *Acts again* is the time from a kill to the first action of an
+observation made after it; *back* the time until what was killed can be asked again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from agent.inference_config import InferenceConfig
+from benchmarks.chaos.agent import Agent
+from benchmarks.chaos.judge import Verdict, judge
+from benchmarks.chaos.server import Server
+from benchmarks.inference.job import FPS
+from benchmarks.inference.link import Link
+from benchmarks.inference.policies import CHUNK, TASK
+from benchmarks.inference.setting import machine, setting
+from benchmarks.inference.table import show
+from benchmarks.rig import Power
+
+TARGETS = ("local worker", "remote worker", "policy server", "proxy")
+_MODULES = {"local worker": "agent.policy.worker", "remote worker": "agent.policy.remote.worker"}
+_GAP_S = 1.5
+_RESET_SHARE = 0.2
+
+
+@dataclass
+class Killed:
+    """What happened after each kill of one target, s."""
+
+    acts_again: list[float] = field(default_factory=list)
+    back: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Result:
+    """Of a run."""
+
+    killed: dict[str, Killed]
+    resets: int
+    verdict: Verdict
+    unanswered: int
+
+
+class Chaos:
+    """Kills and counts.
+
+    Args:
+        agent, server, link: Running.
+        seed: Of what is killed when.
+    """
+
+    def __init__(self, agent: Agent, server: Server, link: Link, seed: int) -> None:
+        self._agent = agent
+        self._server = server
+        self._link = link
+        self._random = random.Random(seed)
+        self._pending: list[tuple[str, float]] = []
+        self._acting: list[tuple[str, float]] = []
+        self.killed = {target: Killed() for target in TARGETS}
+        self.resets = 0
+
+    def run(self, kills: int) -> None:
+        """That many."""
+        for _ in range(kills):
+            self._for(self._random.uniform(0.2, 2 * _GAP_S))
+            if self._random.random() < _RESET_SHARE:
+                self.resets += 1
+                self._agent.order("task", task=f"{TASK} {self.resets}")
+            self._agent.wait(self._free, "something is there to be killed")
+            self._kill(self._random.choice(self._up()))
+        self._agent.wait(lambda: self._poll() or not self._pending, "all of it is back")
+        since = time.monotonic()
+        self._agent.wait(lambda: self._agent.acts_on(since), "the arm is driven at the end")
+        self._poll()
+
+    @property
+    def unanswered(self) -> int:
+        """Kills after which the arm was not driven again before the next reset or the end."""
+        return len(self._acting)
+
+    def _kill(self, target: str) -> None:
+        if target == "policy server":
+            self._server.kill()
+        elif target == "proxy":
+            self._link.kill()
+        else:
+            pid = self._agent.pid(_MODULES[target])
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+        now = time.monotonic()
+        self._pending.append((target, now))
+        self._acting.append((target, now))
+        if target == "policy server":
+            self._server.start()
+        elif target == "proxy":
+            self._link.start()
+
+    def _for(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self._agent.wait(lambda: self._poll() or time.monotonic() >= until, "time passes")
+
+    def _free(self) -> bool:
+        self._poll()
+        return bool(self._up())
+
+    def _up(self) -> list[str]:
+        """What is there; one part at least is left to drive the arm."""
+        down = {target for target, _ in self._pending}
+        return [target for target in TARGETS if target not in down and self._there(target)]
+
+    def _there(self, target: str) -> bool:
+        return target not in _MODULES or self._agent.pid(_MODULES[target]) is not None
+
+    def _poll(self) -> None:
+        now = time.monotonic()
+        for target, since in list(self._acting):
+            if self._agent.acts_on(since):
+                self._acting.remove((target, since))
+                self.killed[target].acts_again.append(now - since)
+        for target, since in list(self._pending):
+            if self._is_back(target, since):
+                self._pending.remove((target, since))
+                self.killed[target].back.append(now - since)
+
+    def _is_back(self, target: str, since: float) -> bool:
+        heard = self._agent.heard
+        if target == "local worker":
+            return any(
+                at >= since and e["event"] == "policy_ready" and e["data"]["generation"] == 1
+                for at, e in self._agent.events
+            )
+        if target == "remote worker":
+            return any(
+                at >= since and e["event"] == "policy_ready" and e["data"]["generation"] != 1
+                for at, e in self._agent.events
+            )
+        if any(name == "remote worker" for name, _ in self._pending):
+            return False
+        return heard("policy_link", since, up=True) or heard("policy_ready", since)
+
+
+@contextlib.contextmanager
+def running(seed: int) -> Iterator[tuple[Agent, Server, Link]]:
+    """An agent with both workers ready, its server and the proxy between them."""
+    with (
+        setting("tiny") as given,
+        Server(given.policy) as server,
+        Link(server.address) as link,
+        Power("chaos", seed=seed) as power,
+        Agent(power, given.policy, InferenceConfig(server=link.address, fallback=True)) as agent,
+    ):
+        ready = lambda: len([e for _, e in agent.events if e["event"] == "policy_ready"]) >= 2  # noqa: E731
+        agent.wait(ready, "both workers are ready")
+        yield agent, server, link
+
+
+def measure(kills: int, seed: int) -> Result:
+    """One run."""
+    with running(seed) as (agent, server, link):
+        chaos = Chaos(agent, server, link, seed)
+        chaos.run(kills)
+        return Result(chaos.killed, chaos.resets, judge(agent.ticks, CHUNK), chaos.unanswered)
+
+
+def main() -> int:
+    """Run, print, and fail if anything did."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--markdown", action="store_true")
+    args = parser.parse_args()
+    where, began = machine(), time.monotonic()
+    result = measure(args.kills, args.seed)
+    verdict = result.verdict
+    print(f"{where}; {args.kills} kills in {time.monotonic() - began:.0f} s, seed {args.seed}\n")
+    rows = [
+        [target, str(len(k.back)), *_spread(k.acts_again), *_spread(k.back)]
+        for target, k in result.killed.items()
+    ]
+    head = ("killed", "times", "acts again, s: median", "most", "back, s: median", "most")
+    show(head, rows, markdown=args.markdown)
+    print(
+        f"\n{verdict.ticks} ticks at {FPS} Hz, {verdict.late} late, {verdict.starved} starved; "
+        f"{result.resets} resets; {len(verdict.violations)} violations"
+    )
+    for violation in verdict.violations[:20]:
+        print(f"  {violation}")
+    return 1 if verdict.violations or result.unanswered else 0
+
+
+def _spread(values: Sequence[float]) -> list[str]:
+    if not values:
+        return ["–", "–"]
+    return [f"{statistics.median(values):.2f}", f"{max(values):.2f}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

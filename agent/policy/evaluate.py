@@ -41,6 +41,8 @@ class EpisodeError:
         by_joint: Action name → mean absolute error in the robot's units.
         share_by_joint: Action name → the same in parts of the joint's range.
         latencies_s: Seconds of each chunk, processors included.
+        predicted: (frames, A) the policy's actions.
+        ranges: (A,) the joints' ranges.
     """
 
     episode: int
@@ -49,6 +51,8 @@ class EpisodeError:
     by_joint: dict[str, float]
     share_by_joint: dict[str, float]
     latencies_s: tuple[float, ...] = field(repr=False)
+    predicted: NDArray[np.float32] = field(repr=False, compare=False)
+    ranges: NDArray[np.float64] = field(repr=False, compare=False)
 
 
 def open_loop_error(
@@ -91,6 +95,19 @@ def open_loop_error(
     ]
 
 
+def deviation(one: Sequence[EpisodeError], other: Sequence[EpisodeError]) -> float:
+    """How far two ways to compute the same chunks are from one another: mean absolute difference
+    of their actions over frames and joints, in parts of each joint's range."""
+    return float(
+        np.mean(
+            [
+                (np.abs(a.predicted - b.predicted) / a.ranges).mean()
+                for a, b in zip(one, other, strict=True)
+            ]
+        )
+    )
+
+
 def dataset_layout(
     recording: LeRobotDataset, default_names: Sequence[str] | None = None
 ) -> FrameLayout:
@@ -124,7 +141,7 @@ def _episode_error(
     first, end = int(row["dataset_from_index"]), int(row["dataset_to_index"])
     recorded = np.stack(recording.hf_dataset.select_columns("action")[first:end]["action"])
     step = int(getattr(loaded.config, "n_action_steps", 0)) or len(recorded)
-    errors, latencies = [], []
+    predicted, latencies = [], []
     at = 0
     while at < len(recorded):
         frame = recording[first + at]
@@ -140,12 +157,14 @@ def _episode_error(
             raise ModelError(
                 f"its actions at frame {at} of episode {episode} are not finite", field="policy"
             )
-        compared = recorded[at : at + min(step, len(chunk))]
-        errors.append(np.abs(chunk[: len(compared)] - compared))
+        # The last chunk is compared as far as the episode goes.
+        part = chunk[: min(step, len(recorded) - at)]
+        predicted.append(part)
         latencies.append(sum(timings.values()))
-        at += len(compared)
-    by_joint = np.concatenate(errors).mean(axis=0)
-    share = by_joint / _ranges(recording)
+        at += len(part)
+    actions, ranges = np.concatenate(predicted), _ranges(recording)
+    by_joint = np.abs(actions - recorded).mean(axis=0)
+    share = by_joint / ranges
     return EpisodeError(
         episode=episode,
         frames=len(recorded),
@@ -153,6 +172,8 @@ def _episode_error(
         by_joint=_named(layout, by_joint),
         share_by_joint=_named(layout, share),
         latencies_s=tuple(latencies),
+        predicted=actions,
+        ranges=ranges,
     )
 
 

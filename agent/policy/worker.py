@@ -36,6 +36,8 @@ from numpy.typing import NDArray
 from agent import logs
 from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.policy.continuation import Guiding, check_can_continue
+from agent.policy.engines.choice import use_engine
+from agent.policy.engines.config import ENGINES, PRECISIONS
 from agent.policy.fit import check_fit
 from agent.policy.guidance import MAX_WEIGHT
 from agent.policy.load import LoadedPolicy, load_policy, read_stats, set_threads
@@ -210,6 +212,7 @@ def _prepare(
         overrides=args.overrides,
     )
     check_fit(loaded.config, layout, args.rename_map)
+    loaded = use_engine(loaded, name=args.engine, precision=args.precision, threads=args.threads)
     guiding = None
     if args.guidance:
         check_can_continue(loaded.config)
@@ -227,9 +230,10 @@ def _prepare(
     chunk_size = worker.warm_up(welcome["task"])
     warmup_s = time.monotonic() - began
     logger.info(
-        "%s on %s: loaded in %.1f s, warm after %.1f s",
+        "%s on %s by %s: loaded in %.1f s, warm after %.1f s",
         args.policy,
         loaded.device,
+        loaded.engine.name,
         loaded_s,
         warmup_s,
     )
@@ -259,6 +263,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--processors", type=Path, help="folder of processors to use instead")
     parser.add_argument("--stats", default="", help="data set whose statistics to use instead")
     parser.add_argument("--threads", type=int, default=0, help="0: torch decides")
+    parser.add_argument("--engine", choices=ENGINES, default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="exact")
     parser.add_argument("--rename_map", type=json.loads, default={}, help="JSON object")
     parser.add_argument("--overrides", type=json.loads, default=[], help='JSON: ["name=value"]')
     parser.add_argument(

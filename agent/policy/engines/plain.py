@@ -10,6 +10,8 @@ from lerobot.policies.pretrained import PreTrainedPolicy
 from torch import Tensor
 
 from agent.policy.continuation import guided
+from agent.policy.engines.history import History
+from robots.errors import ModelError
 
 if TYPE_CHECKING:
     from agent.policy.guidance import Guidance
@@ -27,6 +29,8 @@ class PlainEngine:
 
     def __init__(self, policy: PreTrainedPolicy) -> None:
         self._policy = policy
+        looks_back = policy.config.n_obs_steps > 1 and hasattr(policy, "_queues")
+        self._history = History(policy) if looks_back else None
 
     def noise_shape(self, batch_size: int) -> tuple[int, int, int] | None:
         config = self._policy.config
@@ -42,10 +46,20 @@ class PlainEngine:
         noise: Tensor | None = None,
         guidance: Guidance | None = None,
     ) -> Tensor:
+        if self._history is not None:
+            return self._history.predict(batch, robots)
         options = {} if noise is None else {"noise": noise}
         with contextlib.nullcontext() if guidance is None else guided(self._policy, guidance):
-            chunks: Tensor = self._policy.predict_action_chunk(batch, **options)
+            try:
+                chunks: Tensor = self._policy.predict_action_chunk(batch, **options)
+            except NotImplementedError as error:
+                raise ModelError(
+                    "a policy of this type computes no chunks",
+                    field="--policy.path",
+                    value=self._policy.config.type,
+                ) from error
         return chunks
 
     def forget(self, robot: str) -> None:
-        """Nothing is remembered."""
+        if self._history is not None:
+            self._history.forget(robot)

@@ -1,0 +1,92 @@
+"""Which engine is taken, and what is said where the wished one isn't there."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from agent.policy.engines import choice
+from agent.policy.engines.choice import choose_engine
+from agent.policy.engines.config import EngineConfig
+from agent.policy.load import LoadedPolicy, load_policy
+from robots.errors import ConfigError, ModelError
+
+
+@pytest.fixture
+def fresh(two_cameras: Path) -> LoadedPolicy:
+    return load_policy(str(two_cameras))
+
+
+@pytest.fixture
+def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a host where armada was installed without ``fast``."""
+    monkeypatch.setattr(choice, "_missing", lambda: "onnxruntime")
+
+
+def test_auto_is_the_fastest_exact_one(fresh: LoadedPolicy) -> None:
+    engine = choose_engine(fresh)
+
+    assert (engine.name, engine.exact) == ("onnx", True)
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_without_the_extra_torch_computes_and_the_log_says_so(
+    fresh: LoadedPolicy, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        engine = choose_engine(fresh)
+
+    assert engine.name == "smolvla-torch"
+    assert "onnxruntime isn't installed (pip install 'armada[fast]')" in caplog.text
+
+
+@pytest.mark.usefixtures("without_extra")
+@pytest.mark.parametrize(("name", "precision"), [("onnx", "exact"), ("auto", "8bit")])
+def test_what_was_asked_for_by_name_is_an_error_without_the_extra(
+    fresh: LoadedPolicy, name: str, precision: str
+) -> None:
+    with pytest.raises(ModelError, match=r"engine=onnx.*isn't installed.*armada\[fast\]"):
+        choose_engine(fresh, name=name, precision=precision)
+
+
+def test_a_layer_that_only_torch_knows(
+    fresh: LoadedPolicy, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Adapter(nn.Linear):
+        """As LoRA's: it computes more than a linear layer."""
+
+    adapter = Adapter(16, 48)
+    fresh.policy.model.state_proj = adapter  # type: ignore[union-attr]
+
+    with caplog.at_level(logging.WARNING):
+        assert choose_engine(fresh).name == "torch"
+    assert "model.state_proj" in caplog.text
+    with pytest.raises(ModelError, match=r"state_proj.*--inference\.engine=torch"):
+        choose_engine(fresh, name="onnx")
+
+
+def test_torch_is_lerobots_own(fresh: LoadedPolicy) -> None:
+    assert choose_engine(fresh, name="torch") is fresh.engine
+
+
+def test_the_runtime_is_for_the_cpu(fresh: LoadedPolicy) -> None:
+    with pytest.raises(ModelError, match=r"on the CPU only.*--inference\.engine=smolvla-torch"):
+        choose_engine(replace(fresh, device="cuda"), name="onnx")
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "says"),
+    [
+        ("tensorrt", "exact", r"--inference\.engine=tensorrt: there is no such choice"),
+        ("auto", "4bit", r"--inference\.precision=4bit: there is no such choice"),
+        ("torch", "8bit", r"the engine torch doesn't compute so.*auto, onnx"),
+        ("onnx", "bf16", r"the engine onnx doesn't compute so.*auto, smolvla-torch"),
+    ],
+)
+def test_choices_that_are_none(engine: str, precision: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        EngineConfig(engine=engine, precision=precision)

@@ -36,6 +36,7 @@ from agent.control.guard import Guard
 from agent.control.limits import GuardConfig
 from agent.control.ticker import Ticker
 from benchmarks.own_process import ArmProcess
+from benchmarks.priority import nice
 from benchmarks.rig import Control, Power
 from robots.emulator import joints
 
@@ -64,19 +65,6 @@ class Measured:
 
 Run = Callable[[float, float], Measured]
 """Takes Hz and seconds."""
-
-
-@contextlib.contextmanager
-def nice(value: int) -> Iterator[None]:
-    """At that priority, where we may."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, value)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 @contextlib.contextmanager

@@ -162,21 +162,22 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="per delay")
     parser.add_argument("--hole", type=float, default=6.0, help="length of the black hole, s")
     parser.add_argument("--after", type=float, default=12.0, help="watched after it, s")
+    parser.add_argument("--only", choices=SERVERS, action="append", help="fewer contenders")
     parser.add_argument("--bytes-size", choices=("tiny", "full"), default="full")
     parser.add_argument("--bytes-seconds", type=float, default=30.0)
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
-    where = machine()
+    where, names = machine(), args.only or [*SERVERS]
     with setting(args.size) as given:
         lines = [
-            delayed(given, name, delay_s, args.seconds) for delay_s in DELAYS_S for name in SERVERS
+            delayed(given, name, delay_s, args.seconds) for delay_s in DELAYS_S for name in names
         ]
-        lines += [swallowed(given, name, args.hole, args.after) for name in SERVERS]
+        lines += [swallowed(given, name, args.hole, args.after) for name in names]
         shows = given.shows
     print(f"{where}; SmolVLA, {args.size} size; {shows}; {FPS} Hz, {args.seconds:.0f} s each\n")
     show(HEADERS, [line.row() for line in lines], markdown=args.markdown)
     with setting(args.bytes_size) as given:
-        rows = [weighed(given, name, args.bytes_seconds) for name in SERVERS]
+        rows = [weighed(given, name, args.bytes_seconds) for name in names]
     print(f"\nBytes through the proxy; SmolVLA, {args.bytes_size} size; {shows}\n")
     show(BYTES, rows, markdown=args.markdown)
     return 0

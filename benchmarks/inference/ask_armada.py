@@ -9,9 +9,8 @@ from threading import Event
 from agent.ipc import FrameLayout, ImageSpec
 from agent.policy.remote.session import About, AnswerError, Endpoint, Session
 from benchmarks.inference.fleet import JOINTS, Fleet, Pictures, Robot, states
-from benchmarks.inference.job import FPS
+from benchmarks.inference.job import FPS, TASK
 from benchmarks.inference.pictures import CAMERAS, SIZE
-from benchmarks.inference.policies import TASK
 
 _LIMIT_S = 60.0
 _RETRY_S = 0.1

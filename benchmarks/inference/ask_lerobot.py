@@ -14,8 +14,8 @@ from lerobot.transport.utils import grpc_channel_options, send_bytes_in_chunks
 from lerobot.utils.feature_utils import hw_to_dataset_features
 
 from benchmarks.inference.fleet import JOINTS, Fleet, Loop, Pictures, Robot, states
+from benchmarks.inference.job import CHUNK, TASK
 from benchmarks.inference.pictures import CAMERAS, SIZE
-from benchmarks.inference.policies import CHUNK, TASK
 
 
 def fleet(server: str, policy: str, moments: list[Pictures], number: int) -> Fleet:

@@ -35,6 +35,7 @@ CONTENDERS = {
 
 _START_S = 240.0
 _GRACE_S = 10.0
+_STARTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,36 +58,44 @@ def drive(job: Job) -> Run:
     """Run a job in a process.
 
     Raises:
-        RuntimeError: the contender doesn't start; with the end of what it said.
+        RuntimeError: the contender doesn't start, with the end of what it said. LeRobot connects to
+            servos without a second try, which a busy machine may spoil: it has several here.
     """
-    with tempfile.TemporaryDirectory(prefix="contender-") as folder:
-        out, said = Path(folder) / "run.json", Path(folder) / "said"
-        with said.open("wb") as log:
-            # A folder of its own: LeRobot's async modules write logs where they are.
-            process = subprocess.Popen(
-                [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(job)), str(out)],
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-                start_new_session=True,
-            )
-            try:
-                process.wait(_START_S + job.settle_s + job.seconds + 2 * _GRACE_S)
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
-        if not out.is_file():
-            raise RuntimeError(f"{job.contender}: {said.read_text(errors='replace')[-3000:]}")
-        times, goals = read_journal(out.with_suffix(".goals"))
-        return Run(job, Log(**json.loads(out.read_text())), times, goals)
+    for tries_left in reversed(range(_STARTS)):
+        with tempfile.TemporaryDirectory(prefix="contender-") as folder:
+            out, said = Path(folder) / "run.json", Path(folder) / "said"
+            _run(job, out, said)
+            if out.is_file():
+                times, goals = read_journal(out.with_suffix(".goals"))
+                return Run(job, Log(**json.loads(out.read_text())), times, goals)
+            if not tries_left:
+                raise RuntimeError(f"{job.contender}: {said.read_text(errors='replace')[-3000:]}")
+    raise AssertionError
+
+
+def _run(job: Job, out: Path, said: Path) -> None:
+    with said.open("wb") as log:
+        # A folder of its own: LeRobot's async modules write logs where they are.
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(job)), str(out)],
+            stdout=log,
+            stderr=log,
+            cwd=out.parent,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            start_new_session=True,
+        )
+    try:
+        process.wait(_START_S + job.settle_s + job.seconds + 2 * _GRACE_S)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def main(argv: list[str]) -> int:
     """Run one contender."""
     # Imported here: the parent needs none of it.
-    from benchmarks.contenders import nice
+    from benchmarks.priority import nice
     from benchmarks.rig import Power
 
     job, out = Job(**json.loads(argv[0])), Path(argv[1])

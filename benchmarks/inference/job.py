@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FPS = 30
+CHUNK = 50
+"""Actions: SmolVLA's default, also for the tiny one."""
+
+TASK = "fold the cloth"
 
 
 @dataclass(frozen=True, kw_only=True)

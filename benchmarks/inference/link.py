@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.contenders import nice
+from benchmarks.priority import nice
 from benchmarks.proxy import tell
 
 

@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 
 from agent.policy.init import Size, build_policy
+from benchmarks.inference.job import CHUNK
 from benchmarks.inference.pictures import CAMERAS, SIZE
 from robots.emulator import joints
 
-CHUNK = 50
-"""Actions: SmolVLA's default, also for the tiny one."""
-
-TASK = "fold the cloth"
 _SPREAD = 1.5
 """Standard deviation of the actions around the middle of the ranges, in the robot's units: random
 weights give noise, and with this much nobody's limits cut it."""
@@ -23,7 +20,7 @@ weights give noise, and with this much nobody's limits cut it."""
 _ACTIONS = tuple(f"{name}.pos" for name in joints.NAMES)
 
 
-def make_policy(folder: Path, size: Size) -> Path:
+def make_policy(folder: Path, size: Size, seed: int = 0) -> Path:
     """Build it; true size takes half a minute, 1.8 GB, and the hub or its cache."""
     low, high = joints.limits()
     middle = joints.to_robot_units((low + high) / 2, degrees=True)
@@ -41,6 +38,7 @@ def make_policy(folder: Path, size: Size) -> Path:
         cameras=dict.fromkeys(CAMERAS, SIZE),
         action_names=_ACTIONS,
         stats={"observation.state": feature, "action": feature},
+        seed=seed,
     )
     # The weights don't depend on the length of a chunk.
     path = folder / "config.json"

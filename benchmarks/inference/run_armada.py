@@ -23,8 +23,7 @@ from agent.inference_config import InferenceConfig
 from agent.policy.store import StoredModel
 from agent.supervisor.child import Child
 from agent.supervisor.children import Children
-from benchmarks.inference.job import FPS, Job, Log
-from benchmarks.inference.policies import CHUNK, TASK
+from benchmarks.inference.job import CHUNK, FPS, TASK, Job, Log
 from benchmarks.inference.robot import follower
 from benchmarks.rig import Power
 

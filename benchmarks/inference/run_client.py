@@ -11,8 +11,7 @@ from typing import Any
 from lerobot.async_inference.configs import RobotClientConfig
 from lerobot.async_inference.robot_client import RobotClient
 
-from benchmarks.inference.job import FPS, Job, Log
-from benchmarks.inference.policies import CHUNK, TASK
+from benchmarks.inference.job import CHUNK, FPS, TASK, Job, Log
 from benchmarks.inference.robot import follower
 from benchmarks.rig import Power
 

@@ -12,8 +12,7 @@ from lerobot.policies.rtc import ActionQueue
 from lerobot.rollout import RolloutConfig, build_rollout_context, create_strategy
 from lerobot.rollout.inference import RTCInferenceConfig
 
-from benchmarks.inference.job import FPS, Job, Log
-from benchmarks.inference.policies import TASK
+from benchmarks.inference.job import FPS, TASK, Job, Log
 from benchmarks.inference.robot import follower
 from benchmarks.rig import Power
 

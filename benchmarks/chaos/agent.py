@@ -26,9 +26,8 @@ import psutil
 from agent.config import PolicyRef, RunConfig
 from agent.inference_config import InferenceConfig
 from agent.ipc import Channel, connect
-from benchmarks.inference.job import FPS
+from benchmarks.inference.job import FPS, TASK
 from benchmarks.inference.pictures import CAMERAS
-from benchmarks.inference.policies import TASK
 from benchmarks.rig import Power
 from robots.errors import LinkError
 

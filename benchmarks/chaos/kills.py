@@ -25,9 +25,8 @@ from agent.inference_config import InferenceConfig
 from benchmarks.chaos.agent import Agent
 from benchmarks.chaos.judge import Verdict, judge
 from benchmarks.chaos.server import Server
-from benchmarks.inference.job import FPS
+from benchmarks.inference.job import CHUNK, FPS, TASK
 from benchmarks.inference.link import Link
-from benchmarks.inference.policies import CHUNK, TASK
 from benchmarks.inference.setting import machine, setting
 from benchmarks.inference.table import show
 from benchmarks.rig import Power

@@ -1,0 +1,141 @@
+"""Swaps of models under load: ``python -m benchmarks.chaos.swaps [--swaps 100] [--idle]``.
+
+An agent drives an emulated arm while two processes keep both cores busy. Its store's ``current``
+goes back and forth between two models; each time a worker loads the new one beside the old one,
+and takes over between two chunks. Before that the agent runs as long without a swap, under the
+same load. Every tick is judged (``judge.py``): late ones beside those without swaps, and whether
+any request was answered by two models or any action went back to an older one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.inference_config import InferenceConfig
+from agent.policy.store import ModelStore
+from benchmarks.chaos.agent import Agent
+from benchmarks.chaos.judge import Verdict, judge
+from benchmarks.inference.job import CHUNK, FPS
+from benchmarks.inference.policies import make_policy
+from benchmarks.inference.setting import machine
+from benchmarks.inference.table import show
+from benchmarks.rig import Power
+
+_BURN = "while True: pass"
+_SWAP_S = 180.0
+"""Within which a worker has started; PyTorch alone takes seconds, many on busy cores."""
+
+
+@dataclass
+class Result:
+    """Of a run.
+
+    Args:
+        took: Of each swap, from the order to the first action of the new model, s.
+        baseline: The ticks without swaps.
+        swapping: The ticks with them.
+        back: Actions of the old model after one of the new.
+    """
+
+    took: list[float]
+    baseline: Verdict
+    swapping: Verdict
+    back: int
+
+
+@contextlib.contextmanager
+def busy(cores: int) -> Iterator[None]:
+    """So many processes that do nothing but work."""
+    processes = [subprocess.Popen([sys.executable, "-c", _BURN]) for _ in range(cores)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def measure(swaps: int, baseline_s: float, cores: int) -> Result:
+    """One run."""
+    with tempfile.TemporaryDirectory(prefix="swaps-") as folder, Power("swaps") as power:
+        policies = [make_policy(Path(folder) / str(i), "tiny", seed=i) for i in range(2)]
+        with Agent(power, str(policies[0]), InferenceConfig(execution_horizon=5)) as agent:
+            agent.wait(lambda: agent.acts_on(0.0) or _drives(agent), "the arm is driven")
+            store = ModelStore(agent.config.state.models)
+            first = store.current
+            assert first is not None
+            second = store.add(policies[1], origin="local")
+            with busy(cores):
+                agent.ticks.clear()
+                until = time.monotonic() + baseline_s
+                agent.wait(lambda: time.monotonic() >= until, "the time without swaps")
+                baseline, begin = judge(list(agent.ticks), CHUNK), len(agent.ticks)
+                took, back = [], 0
+                for number in range(swaps):
+                    new, at = (second, first)[number % 2], len(agent.ticks)
+                    store.promote(new, reason="the benchmark's order")
+                    acts = functools.partial(_acts, agent, new.digest)
+                    took.append(agent.wait(acts, "the swap", _SWAP_S))
+                    back += _back(agent, at, new.digest)
+                swapping = judge(agent.ticks[begin:], CHUNK)
+    return Result(took, baseline, swapping, back)
+
+
+def _drives(agent: Agent) -> bool:
+    return bool(agent.ticks) and agent.ticks[-1].origin is not None
+
+
+def _acts(agent: Agent, digest: str) -> bool:
+    last = agent.ticks[-1].origin if agent.ticks else None
+    return last is not None and last["digest"] == digest
+
+
+def _back(agent: Agent, since: int, new: str) -> int:
+    models = [t.origin["digest"] for t in agent.ticks[since:] if t.origin is not None]
+    return sum(model != new for model in models[models.index(new) :])
+
+
+def main() -> int:
+    """Run, print, and fail if anything did."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--swaps", type=int, default=100)
+    parser.add_argument("--baseline", type=float, default=120.0, help="seconds without swaps")
+    parser.add_argument("--idle", action="store_true", help="without the two busy processes")
+    parser.add_argument("--markdown", action="store_true")
+    args = parser.parse_args()
+    where, cores = machine(), 0 if args.idle else 2
+    result = measure(args.swaps, args.baseline, cores)
+    print(f"{where}; {args.swaps} swaps, {cores} busy processes beside\n")
+    rows = [
+        [
+            name,
+            str(verdict.ticks),
+            f"{verdict.late} ({100 * verdict.late / max(1, verdict.ticks):.2f} %)",
+            str(verdict.starved),
+            str(len(verdict.violations)),
+        ]
+        for name, verdict in (("without swaps", result.baseline), ("swaps", result.swapping))
+    ]
+    head = ("", f"ticks at {FPS} Hz", "late", "starved", "violations")
+    show(head, rows, markdown=args.markdown)
+    print(
+        f"\na swap takes {statistics.median(result.took):.1f} s at the median, "
+        f"{max(result.took):.1f} s at most; {result.back} actions of the old model after the new"
+    )
+    for violation in (result.baseline.violations + result.swapping.violations)[:20]:
+        print(f"  {violation}")
+    return 1 if result.back or result.baseline.violations or result.swapping.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -51,6 +51,7 @@ _OPTIONS = [
     # And we, less often, whether they are.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
 ]
 
 logger = logging.getLogger(__name__)

@@ -29,6 +29,8 @@ PING_LIMIT_S = 3.0
 _OPTIONS = [
     ("grpc.keepalive_time_ms", int(PING_S * 1000)),
     ("grpc.keepalive_timeout_ms", int(PING_LIMIT_S * 1000)),
+    # Without this one gRPC waits a minute for the ping's answer, whatever the other says.
+    ("grpc.http2.ping_timeout_ms", int(PING_LIMIT_S * 1000)),
     # Also while the arm is stopped and nothing is asked.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),

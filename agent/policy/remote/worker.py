@@ -50,9 +50,6 @@ from robots.errors import ArmadaError, LinkError
 logger = logging.getLogger(__name__)
 
 _REFUSED = 2
-_NICENESS = 5
-"""As a policy worker's: below the control loop."""
-
 _WELCOME_S = 10.0
 _REOPEN_S = 2.0
 _PATIENCE = 3
@@ -174,6 +171,8 @@ class RemoteWorker:
             return
         self._failures = 0
         self._dialler.succeeded()
+        # The chunk itself tells control so.
+        self._model = (reply.digest, session.chunk_size)
         stages = {name: getattr(reply, name) for name in _STAGES}
         self._send(
             "chunk",
@@ -279,7 +278,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a worker to its end; the exit status."""
     args = _parse(argv)
     logs.configure()
-    os.nice(_NICENESS)
     try:
         channel = connect(args.socket, timeout_s=_WELCOME_S)
     except LinkError as error:

@@ -1,0 +1,8 @@
+"""The tiny model as the policy server has it."""
+
+from __future__ import annotations
+
+from tests.fixtures import other_policy, tiny_policy
+from tests.server.policy.conftest import model, other_model
+
+__all__ = ["model", "other_model", "other_policy", "tiny_policy"]

@@ -19,6 +19,7 @@ from agent.commands.parsing import parse
 from agent.config import RunConfig
 from agent.control.build import build
 from agent.control.loop import ControlLoop
+from agent.control.priority import take_precedence
 from agent.logs import configure
 from agent.policy import atomic
 from agent.supervisor.latch import STOPPED
@@ -85,6 +86,7 @@ def main(argv: list[str]) -> int:
     register_all()
     try:
         config = parse(RunConfig, argv, prog="agent.control")
+        logger.info("priority: %s", take_precedence())
         loop, peers = build(config)
     except ArmadaError as error:
         logger.error("%s", error)
@@ -92,8 +94,6 @@ def main(argv: list[str]) -> int:
     orders.hand_over(loop)
     if (reason := _kept(config.state.latched_stop)) is not None:
         loop.stop(reason)
-    with contextlib.suppress(PermissionError):
-        os.nice(-5)
     sys.setswitchinterval(TURN_S)
     # What exists now lives as long as the process: never look at it again for garbage.
     gc.collect()

@@ -17,15 +17,15 @@ class JointLimits:
     of its joint (gripper, pressing on something, 36 %).
     """
 
-    # Speed, % of the range per second. A loaded STS3215 can do about 140.
+    # Speed, percent of the range per second. A loaded STS3215 can do about 140.
     speed_percent: float = 140.0
-    # Largest change from one tick to the next, whatever the rate, % of the range.
+    # Largest change from one tick to the next, whatever the rate, percent of the range.
     step_percent: float = 8.0
-    # How far the goal may be ahead of the joint, % of the range: a blocked joint isn't pressed on.
+    # How far the goal may be ahead of the joint, percent of the range: a blocked joint isn't pressed on.
     lead_percent: float = 40.0
     # The same while the arm is stopped or holds: enough to carry its weight, too little to press.
     hold_percent: float = 5.0
-    # Kept from either end of the range, % of the range.
+    # Kept from either end of the range, percent of the range.
     margin_percent: float = 0.0
 
     def __post_init__(self) -> None:

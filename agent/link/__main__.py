@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import sys
 
@@ -35,7 +34,6 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="A robot's MQTT link; see `armada run`.")
     parser.add_argument("--config", type=json.loads, required=True)
     args = parser.parse_args(argv)
-    os.nice(5)
     try:
         asyncio.run(_run(LinkConfig(**args.config)))
     except ArmadaError as error:

@@ -48,9 +48,6 @@ from robots.replay.locate import locate
 logger = logging.getLogger(__name__)
 
 CANT_LOAD = 3
-_NICENESS = 5
-"""Below the control loop and the recorder, above training."""
-
 _WELCOME_S = 10.0
 _WARM_UPS = 2
 """The first pass allocates and, on a GPU, picks kernels; the second is as fast as all others."""
@@ -174,7 +171,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a worker to its end; the exit status."""
     args = _parse(argv)
     logs.configure()
-    os.nice(_NICENESS)
     set_threads(args.threads)
     try:
         channel = connect(args.socket, timeout_s=_WELCOME_S)

@@ -195,7 +195,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--config", type=json.loads, required=True)
     args = parser.parse_args(argv)
-    os.nice(10)
 
     def on_term(number: int, frame: FrameType | None) -> None:
         raise SystemExit(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ class ChildSpec:
         log: File that takes its stdout and stderr.
         env: Added to the environment.
         keep: File descriptors that it inherits.
+        nice: Added to its niceness, from its first instruction on: importing PyTorch is work too.
         hears_stops: Whether SIGUSR1 stops it (control, which unblocks it as soon as it can be
             obeyed); all others, and what they start, ignore it: a service manager may send it to
             every process of the agent.
@@ -41,6 +43,7 @@ class ChildSpec:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     keep: tuple[int, ...] = ()
+    nice: int = 0
     hears_stops: bool = False
 
 
@@ -92,7 +95,7 @@ class Child:
                 env={**os.environ, **self.spec.env},
                 pass_fds=self.spec.keep,
                 start_new_session=True,
-                preexec_fn=_hear_stops if self.spec.hears_stops else _ignore_stops,
+                preexec_fn=functools.partial(_before_exec, self.spec),
             )
         self._started = time.monotonic()
 
@@ -170,16 +173,12 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _ignore_stops() -> None:
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    _die_if_linux()
-
-
-def _hear_stops() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    _die_if_linux()
-
-
-def _die_if_linux() -> None:
+def _before_exec(spec: ChildSpec) -> None:
+    if spec.hears_stops:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    else:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if spec.nice:
+        os.nice(spec.nice)
     if sys.platform == "linux":
         die_with_parent()

@@ -17,6 +17,9 @@ from robots.replay.locate import locate
 REMOTE_GENERATION = 0
 """Local workers are counted from 1."""
 
+POLICY_NICE = 5
+"""Below the control loop, above training."""
+
 _EARLIER = 0.9
 """Of a request's deadline: the remote worker says that it is over before control gives it up."""
 
@@ -54,7 +57,7 @@ class Children:
             f"--config={json.dumps(self._config.dataset.to_json())}",
         )
         # A local folder is never looked up on a hub.
-        return self._spec("recorder", argv, env={"HF_HUB_OFFLINE": "1"})
+        return self._spec("recorder", argv, env={"HF_HUB_OFFLINE": "1"}, nice=10)
 
     def policy(self, model: StoredModel, generation: int) -> ChildSpec:
         config = self._config
@@ -76,7 +79,7 @@ class Children:
             argv.append(f"--stats={locate(config.policy.stats)}")
         if self._state.processors.is_dir():
             argv.append(f"--processors={self._state.processors}")
-        return self._spec(f"policy-{generation}", argv)
+        return self._spec(f"policy-{generation}", argv, nice=POLICY_NICE)
 
     def remote(self) -> ChildSpec | None:
         """The worker that asks a policy server, when there is one."""
@@ -95,7 +98,7 @@ class Children:
             f"--deadline_s={config.inference.deadline_s * _EARLIER}",
             *self._guidance(),
         )
-        return self._spec("remote", argv)
+        return self._spec("remote", argv, nice=POLICY_NICE)
 
     def link(self) -> ChildSpec | None:
         """The MQTT link, when there is a broker."""
@@ -116,7 +119,8 @@ class Children:
             "server": config.federation.server,
             "root_certificates": config.federation.root_certificates,
         }
-        return self._spec("link", self._module("agent.link", f"--config={json.dumps(settings)}"))
+        argv = self._module("agent.link", f"--config={json.dumps(settings)}")
+        return self._spec("link", argv, nice=5)
 
     def supernode(self) -> ChildSpec | None:
         """Flower's SuperNode, when there is a SuperLink."""
@@ -154,6 +158,7 @@ class Children:
         *,
         env: dict[str, str] | None = None,
         keep: tuple[int, ...] = (),
+        nice: int = 0,
     ) -> ChildSpec:
         log = Path(self._state.logs) / f"{name.split('-')[0]}.log"
-        return ChildSpec(name=name, argv=argv, log=log, env=env or {}, keep=keep)
+        return ChildSpec(name=name, argv=argv, log=log, env=env or {}, keep=keep, nice=nice)

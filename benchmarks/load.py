@@ -16,8 +16,10 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from benchmarks.inference.contender import CONTENDERS, drive
@@ -42,9 +44,15 @@ HEADERS = (
 
 
 def measure(
-    given: Setting, *, seconds: float, repeats: int, always: bool, names: Sequence[str]
+    given: Setting,
+    *,
+    seconds: float,
+    repeats: int,
+    always: bool,
+    names: Sequence[str],
+    options: dict[str, Any] | None = None,
 ) -> dict[str, Figures]:
-    """All of them in turn, ``repeats`` times."""
+    """All of them in turn, ``repeats`` times; ``options`` of ``--inference…`` are Armada's."""
     results: dict[str, Figures] = {}
     for repeat in range(repeats):
         for name in names:
@@ -56,6 +64,7 @@ def measure(
                     pictures=given.pictures,
                     seconds=seconds,
                     always=always,
+                    options=options or {},
                     server=stack.enter_context(lerobot_server(given.policy)) if served else "",
                 )
                 result = figures(drive(job))
@@ -87,6 +96,11 @@ def _jump(jumps: NDArray[np.float64]) -> str:
     return f"{jumps.max():.1f}, {np.sqrt((jumps**2).mean()):.2f}"
 
 
+def _option(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    return name, yaml.safe_load(value)
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,6 +109,9 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--always", action="store_true", help="ask without pause")
     parser.add_argument("--only", choices=CONTENDERS, action="append", help="fewer contenders")
+    parser.add_argument(
+        "--ours", type=_option, action="append", default=[], help="name=value of --inference.…"
+    )
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
     where = machine()
@@ -105,6 +122,7 @@ def main() -> int:
             repeats=args.repeats,
             always=args.always or args.size == "tiny",
             names=args.only or [*CONTENDERS],
+            options=dict(args.ours),
         )
         print(
             f"{where}; SmolVLA, {args.size} size, random weights; {given.shows}; "

@@ -37,7 +37,7 @@ def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
             robot=follower(power, job),
             policy=PolicyRef(path="" if job.server else job.policy),
             inference=InferenceConfig(
-                **_ALWAYS if job.always else {}, server=job.server, **job.options
+                **(_ALWAYS if job.always else {}) | {"server": job.server} | job.options
             ),
             fps=FPS,
             task=TASK,

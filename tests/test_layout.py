@@ -35,6 +35,7 @@ SHARED_WITH_SERVER = {
     # The policy server: what both ends say, and how a policy is asked.
     "agent.ipc",
     "agent.policy.continuation",
+    "agent.policy.engines",
     "agent.policy.fit",
     "agent.policy.load",
     "agent.policy.predict",

@@ -6,6 +6,7 @@ No ``from __future__ import annotations`` here: draccus reads the types of the f
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.policy.engines.config import EngineConfig
 from robots.errors import ConfigError
 from server.config import is_loopback
 
@@ -36,6 +37,8 @@ class PolicyServerConfig:
     device: str = ""
     # Threads of the policy; 0 lets torch decide.
     threads: int = 0
+    # What computes: --inference.engine and --inference.precision, as a robot's own.
+    inference: EngineConfig = field(default_factory=EngineConfig)
     # Robots that are answered in one pass at most.
     max_batch: int = 8
     # Robots that are served at once; the next one is told to come back later.

@@ -11,6 +11,7 @@ import numpy as np
 from lerobot.configs import PreTrainedConfig
 
 from agent.policy.continuation import Guiding
+from agent.policy.engines.choice import use_engine
 from agent.policy.load import LoadedPolicy, load_policy, read_stats
 from agent.policy.predict import Answer, Ask, predict_chunks
 from robots.errors import ModelError
@@ -95,6 +96,12 @@ def load_model(config: PolicyServerConfig) -> Model:
         device=config.device or None,
         dataset_stats=stats,
         overrides=config.policy.overrides,
+    )
+    loaded = use_engine(
+        loaded,
+        name=config.inference.engine,
+        precision=config.inference.precision,
+        threads=config.threads,
     )
     model = Model(loaded=loaded, chunk_size=1, pass_s=0.0, load_s=0.0)
     took_s, chunk_size = 0.0, 0

@@ -21,7 +21,8 @@ class JointLimits:
     speed_percent: float = 140.0
     # Largest change from one tick to the next, whatever the rate, percent of the range.
     step_percent: float = 8.0
-    # How far the goal may be ahead of the joint, percent of the range: a blocked joint isn't pressed on.
+    # How far the goal may be ahead of the joint, percent of the range: a blocked joint isn't
+    # pressed on.
     lead_percent: float = 40.0
     # The same while the arm is stopped or holds: enough to carry its weight, too little to press.
     hold_percent: float = 5.0

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.commands.parsing import parse
+from agent.config import RunConfig
 from robots.errors import ConfigError
+from robots.registry import register_all
 
 
 @dataclass(kw_only=True)
@@ -100,3 +102,14 @@ def test_help_names_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
         read("--help")
     assert shown.value.code == 0
     assert "--steps" in capsys.readouterr().out
+
+
+def test_help_of_a_run_names_all_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a comment says goes through argparse, to which a percent sign means something."""
+    register_all()
+    with pytest.raises(SystemExit) as shown:
+        parse(RunConfig, ["--robot.type=so101_sim", "--help"], prog="armada run")
+    assert shown.value.code == 0
+    shown_help = capsys.readouterr().out
+    assert "--guard.limits.speed_percent" in shown_help
+    assert "--inference.merge" in shown_help

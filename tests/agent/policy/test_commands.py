@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,31 @@ def test_mistakes_are_one_clear_line(
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_prices_what_is_not_exact(
+    tiny_policy: Path, small_dataset: Path, capsys: Output
+) -> None:
+    argv = [str(small_dataset), f"--policy.path={tiny_policy}", "--episodes=0", "--compare=true"]
+
+    def compared(*flags: str) -> dict[str, Any]:
+        assert evaluate.main([*argv, *flags, "--json=true"]) == 0
+        report: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert report["exact"]["engine"] == "torch"
+        return report
+
+    same = compared()
+    assert same["engine"] == "onnx"
+    assert same["deviation"] < 1e-5
+    eight = compared("--inference.precision=8bit")
+    assert eight["engine"] == "onnx-8bit"
+    assert 1e-5 < eight["deviation"] < 0.1
+    fewer = compared("--policy.num_steps=2")
+    assert (fewer["denoising_steps"], fewer["exact"]["denoising_steps"]) == (2, 5)
+    assert fewer["deviation"] > 1e-4
+
+    assert evaluate.main([*argv, "--inference.precision=8bit"]) == 0
+    assert "beside the policy as it is" in capsys.readouterr().out
 
 
 def test_evaluate_names_what_is_missing(small_dataset: Path) -> None:

@@ -4,7 +4,9 @@ LeRobot as published and cast to fp32, and each of our engines, take turns on th
 observation and noise, each in a process of its own so that peak memory is its own; one computes at
 a time. Printed are medians, ratios to both of LeRobot's, seconds by stage, the error against
 LeRobot in fp32 in parts of the range of its actions, and the fraction of the machine's own rate of
-fp32 products that is reached, counting the operations of LeRobot's way.
+fp32 products that is reached, counting the operations of LeRobot's way. CPU seconds say more than
+seconds on a machine that does other things as well, with ``--threads 1``: torch's threads spin
+while they wait for one another.
 
 ``--outliers`` plants large channels behind the norms: an exact engine doesn't mind. True size needs
 the tokenizer and the configuration of SmolVLM2 from the hub or its cache.
@@ -116,7 +118,7 @@ def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: b
     counted = ", ".join(f"{s.removesuffix('_s')} {flops[s] / 1e9:.0f}" for s in _STAGES)
     print(f"{cameras} camera{'s' * (cameras > 1)}: {total / 1e9:.0f} GFLOP ({counted})\n")
     rows = [
-        ("", "s/chunk", "vision", "prefix", "steps", "× as published", "× fp32", "error RMS",
+        ("", "s/chunk", "CPU s", "vision", "prefix", "steps", "× as published", "× fp32", "error RMS",
          "error max", "of fp32 rate", "peak GB", "ready s")
     ]  # fmt: skip
     for contender in contenders:
@@ -127,6 +129,7 @@ def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: b
             (
                 contender.name,
                 f"{took:.3f}",
+                f"{contender.median('cpu_s'):.2f}",
                 *(f"{contender.median('stages', stage):.3f}" for stage in _STAGES),
                 f"{published.median('s') / took:.2f}" if published else "–",
                 f"{exact.median('s') / took:.2f}",

@@ -118,8 +118,8 @@ def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: b
     counted = ", ".join(f"{s.removesuffix('_s')} {flops[s] / 1e9:.0f}" for s in _STAGES)
     print(f"{cameras} camera{'s' * (cameras > 1)}: {total / 1e9:.0f} GFLOP ({counted})\n")
     rows = [
-        ("", "s/chunk", "CPU s", "vision", "prefix", "steps", "× as published", "× fp32", "error RMS",
-         "error max", "of fp32 rate", "peak GB", "ready s")
+        ("", "s/chunk", "CPU s", "vision", "prefix", "steps", "× as published", "× fp32",
+         "error RMS", "error max", "of fp32 rate", "peak GB", "ready s")
     ]  # fmt: skip
     for contender in contenders:
         took = contender.median("s")

@@ -50,7 +50,8 @@ def trained(info: DatasetInfo, episodes: list[Episode], steps: int) -> tuple[Loa
         f"{steps} steps of {_BATCH} frames; loss {np.mean(losses[:tenth]):.3f} → "
         f"{np.mean(losses[-tenth:]):.3f}"
     )
-    return load_policy(str(folder), device="cpu"), said
+    # Ten denoising steps are SmolVLA's default; β is made for them.
+    return load_policy(str(folder), device="cpu", overrides=["num_steps=10"]), said
 
 
 def _train(loaded: LoadedPolicy, episodes: list[Episode], steps: int) -> list[float]:

@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
     register_all()
     try:
         config = parse(RunConfig, argv, prog="agent.control")
-        logger.info("priority: %s", take_precedence())
+        logger.info("niceness %d", take_precedence())
         loop, peers = build(config)
     except ArmadaError as error:
         logger.error("%s", error)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_START_S = 120.0
+_START_S = 400.0
 _ROOT = Path(__file__).parents[2]
 
 

@@ -10,6 +10,7 @@ from agent.control.build import make_robot
 from agent.ipc import FrameLayout
 from agent.policy import atomic
 from agent.policy.continuation import check_can_continue
+from agent.policy.engines.choice import check_possible
 from agent.policy.load import check_fit, read_config
 from agent.policy.store import ModelStore
 from agent.recorder.features import check_dataset, check_sizes
@@ -81,6 +82,7 @@ def _check(config: RunConfig) -> tuple[FrameLayout, ModelStore]:
     if config.has_local_policy:
         policy = read_config(config.policy.path, config.policy.overrides)
         check_fit(policy, layout, config.rename_map)
+        check_possible(policy.type, config.inference.engine, config.inference.precision)
         if config.inference.continues:
             check_can_continue(policy)
     if config.dataset.num_episodes:

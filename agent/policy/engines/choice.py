@@ -49,6 +49,7 @@ def choose_engine(
         ModelError: this policy, device or installation doesn't have it.
     """
     check_choice(name, precision)
+    check_possible(loaded.config.type, name, precision)
     if name == "auto":
         name = _fastest(loaded, precision)
     if name == "torch":
@@ -58,12 +59,37 @@ def choose_engine(
     return _smolvla_torch(loaded, precision)
 
 
+def check_possible(policy_type: str, name: str, precision: str) -> None:
+    """Whether such a policy can be computed so on this host; cheap, before anything is loaded.
+
+    Args:
+        policy_type: LeRobot's name of it.
+        name, precision: As the user chose.
+
+    Raises:
+        ModelError: it can't.
+    """
+    if policy_type != "smolvla" and (name in ("onnx", "smolvla-torch") or precision != "exact"):
+        raise ModelError(
+            f"a policy of type {policy_type} is computed by plain torch only",
+            field="--inference.engine",
+            value=name,
+            remedy="Use --inference.engine=torch, and precision=exact",
+        )
+    missing = _missing()
+    if missing and (name == "onnx" or precision == "8bit"):
+        raise ModelError(
+            f"{missing} isn't installed",
+            field="--inference.engine",
+            value="onnx",
+            remedy="pip install 'armada[fast]'",
+        )
+
+
 def _fastest(loaded: LoadedPolicy, precision: str) -> str:
     if precision == "8bit":
         return "onnx"
     if loaded.config.type != "smolvla":
-        if precision != "exact":
-            return "smolvla-torch"
         return "torch"
     from agent.policy.engines.smolvla.model import SmolVLA
 
@@ -105,14 +131,6 @@ def _smolvla_torch(loaded: LoadedPolicy, precision: str) -> Engine:
 
 
 def _onnx(loaded: LoadedPolicy, precision: str, threads: int) -> Engine:
-    missing = _missing()
-    if missing:
-        raise ModelError(
-            f"{missing} isn't installed",
-            field="--inference.engine",
-            value="onnx",
-            remedy="pip install 'armada[fast]'",
-        )
     if loaded.device != "cpu":
         raise ModelError(
             "computes on the CPU only",

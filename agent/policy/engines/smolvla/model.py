@@ -23,7 +23,7 @@ class SmolVLA:
         policy: LeRobot's SmolVLA, in evaluation mode.
 
     Raises:
-        ModelError: it isn't one, or is built in a way that our parts don't know.
+        ModelError: it is built in a way that our parts don't know, or its weights are gone.
     """
 
     def __init__(self, policy: PreTrainedPolicy) -> None:
@@ -107,13 +107,6 @@ class SmolVLA:
 
 def _check(policy: PreTrainedPolicy) -> None:
     config: Any = policy.config
-    if config.type != "smolvla":
-        raise ModelError(
-            "only plain torch computes such a policy",
-            field="policy type",
-            value=config.type,
-            remedy="Use --inference.engine=torch",
-        )
     if any(parameter.is_meta for parameter in policy.parameters()):
         raise ModelError("its weights were taken over by another engine", remedy="Load it again")
     backbone: Any = policy.model.vlm_with_expert

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from agent.policy.engines import choice
-from agent.policy.engines.choice import choose_engine
+from agent.policy.engines.choice import check_possible, choose_engine
 from agent.policy.engines.config import EngineConfig
 from agent.policy.load import LoadedPolicy, load_policy
 from robots.errors import ConfigError, ModelError
@@ -45,6 +45,13 @@ def test_without_the_extra_torch_computes_and_the_log_says_so(
 
 
 @pytest.mark.usefixtures("without_extra")
+def test_nothing_moves_where_the_extra_is_missing() -> None:
+    """Asked by ``armada run`` before the policy is loaded."""
+    with pytest.raises(ModelError, match=r"isn't installed"):
+        check_possible("smolvla", "onnx", "exact")
+
+
+@pytest.mark.usefixtures("without_extra")
 @pytest.mark.parametrize(("name", "precision"), [("onnx", "exact"), ("auto", "8bit")])
 def test_what_was_asked_for_by_name_is_an_error_without_the_extra(
     fresh: LoadedPolicy, name: str, precision: str
@@ -67,6 +74,15 @@ def test_a_layer_that_only_torch_knows(
     assert "model.state_proj" in caplog.text
     with pytest.raises(ModelError, match=r"state_proj.*--inference\.engine=torch"):
         choose_engine(fresh, name="onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"), [("onnx", "exact"), ("smolvla-torch", "exact"), ("auto", "8bit")]
+)
+def test_other_policies_are_computed_by_plain_torch(name: str, precision: str) -> None:
+    check_possible("act", "auto", "exact")
+    with pytest.raises(ModelError, match=r"type act is computed by plain torch only"):
+        check_possible("act", name, precision)
 
 
 def test_torch_is_lerobots_own(fresh: LoadedPolicy) -> None:

@@ -22,7 +22,10 @@ import yaml
 from draccus.argparsing import ArgumentParser
 from draccus.utils import DecodingError, DraccusException
 
+from agent.commands import comments
 from robots.errors import ConfigError
+
+comments.install()
 
 
 class HelpShown(SystemExit):

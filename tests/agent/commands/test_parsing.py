@@ -113,3 +113,4 @@ def test_help_of_a_run_names_all_its_fields(capsys: pytest.CaptureFixture[str]) 
     shown_help = capsys.readouterr().out
     assert "--guard.limits.speed_percent" in shown_help
     assert "--inference.merge" in shown_help
+    assert "What computes the policy's chunks" in shown_help, "of the second base class"

@@ -5,7 +5,7 @@ rule, a 640×480 picture is sent as 512×384 and the server's own resizing finds
 result is what torch's ``interpolate(mode="bilinear", align_corners=False)`` gives, rounded to 8
 bits; what JPEG changes comes on top.
 
-OpenCV's codec is libjpeg-turbo: 0.6 ms for 512×384, as long as simplejpeg needs.
+OpenCV's codec is libjpeg-turbo; a binding of its own to that is no faster.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ _KEEPALIVE = [
     # A peer that vanished without a word is noticed within half a minute.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Without this one gRPC waits a minute for the ping's answer, whatever the other says.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 0),
 ]
 

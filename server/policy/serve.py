@@ -69,10 +69,19 @@ def run(config: PolicyServerConfig, tell: Tell) -> int:
     set_threads(config.threads)
     watch = Watch(config.policy.path)
     model = load_model(config)
-    return asyncio.run(_Process(config, model, watch, tell).run())
+    return asyncio.run(Process(config, model, watch, tell).run())
 
 
-class _Process:
+class Process:
+    """One policy server.
+
+    Args:
+        config: What was asked for.
+        model: Loaded from it.
+        watch: Notices another one.
+        tell: Hears what happens.
+    """
+
     def __init__(self, config: PolicyServerConfig, model: Model, watch: Watch, tell: Tell) -> None:
         self._config = config
         self._watch = watch
@@ -87,6 +96,11 @@ class _Process:
         self._reload = False
 
     async def run(self) -> int:
+        """Serve until SIGINT or SIGTERM; the exit status.
+
+        Raises:
+            ConfigError: the address can't be listened on.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,14 +16,16 @@ from hypothesis import strategies as st
 
 from agent.ipc import FrameLayout, ImageSpec
 from agent.policy.predict import Ask
-from agent.policy.remote.session import About, AnswerError, Session
+from agent.policy.remote.session import About, AnswerError, Endpoint, Session
 from agent.proto import policy_pb2 as pb
 from agent.proto.policy_pb2_grpc import PolicyStub
 from server.policy.batcher import Batcher
-from server.policy.model import Model
+from server.policy.config import PolicyServerConfig
+from server.policy.model import Model, Watch
+from server.policy.serve import HUNG, Process
 from server.policy.view import status_dict
 from tests.datasets import CAMERA, JOINTS, SIZE, TASK
-from tests.server.policy.conftest import Hosted, about, hosted, sight
+from tests.server.policy.conftest import Hosted, about, hosted, policy_of, sight
 
 Code = grpc.StatusCode
 WAIT_S = 60.0
@@ -302,3 +306,23 @@ def test_the_camera_the_policy_does_not_look_at_is_not_asked_for() -> None:
     layout = FrameLayout(JOINTS, JOINTS, (ImageSpec("depth", SIZE, SIZE, 1),))
     shown = About(robot="arm", fps=30, layout=layout, rename_map={}, jpeg_quality=75).request()
     assert list(shown.cameras) == []
+
+
+async def test_a_pass_that_does_not_end_ends_the_process(model: Model) -> None:
+    """Here: one that takes longer than a tenth of a millisecond, as all do."""
+    path = Path(str(model.config.pretrained_path))
+    config = PolicyServerConfig(policy=policy_of(path), listen="127.0.0.1:0", hang_s=1e-4)
+    told: dict[str, dict[str, Any]] = {}
+    process = Process(config, model, Watch(str(path)), told.__setitem__)
+    running = asyncio.create_task(process.run())
+    async with asyncio.timeout(WAIT_S):
+        while "ready" not in told:
+            await asyncio.sleep(0.01)
+    endpoint = Endpoint(address=told["ready"]["listen"])
+    session = await Session.open(endpoint, about(), timeout_s=20)
+    while not running.done():
+        with contextlib.suppress(AnswerError):
+            await ask(session, 1)
+
+    assert await running == HUNG
+    await session.close()

@@ -161,6 +161,8 @@ def load_policy(
         raise ModelError(
             f"its weights don't load: {_brief(error)}", field="--policy.path", value=path
         ) from error
+    # Before there are more of them: reading the file through takes its size of memory for a while.
+    digest = weights.file_digest(file)
     if config.device == "cpu":
         # As published, weights are bf16, which a CPU without bf16 units computes 6× slower.
         policy = policy.float()
@@ -172,7 +174,7 @@ def load_policy(
         postprocess,
         config,
         config.device,
-        weights.file_digest(file),
+        digest,
         PlainEngine(policy),
     )
 

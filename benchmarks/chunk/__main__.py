@@ -119,11 +119,11 @@ def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: b
     print(f"{cameras} camera{'s' * (cameras > 1)}: {total / 1e9:.0f} GFLOP ({counted})\n")
     rows = [
         ("", "s/chunk", "CPU s", "vision", "prefix", "steps", "× as published", "× fp32",
-         "error RMS", "error max", "of fp32 rate", "peak GB", "ready s")
+         "‖error‖/‖actions‖", "error RMS", "error max", "of fp32 rate", "peak GB", "ready s")
     ]  # fmt: skip
     for contender in contenders:
         took = contender.median("s")
-        rms, largest = _error(contender, exact)
+        relative, rms, largest = _error(contender, exact)
         published = by_name.get(AS_PUBLISHED)
         rows.append(
             (
@@ -133,6 +133,7 @@ def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: b
                 *(f"{contender.median('stages', stage):.3f}" for stage in _STAGES),
                 f"{published.median('s') / took:.2f}" if published else "–",
                 f"{exact.median('s') / took:.2f}",
+                f"{relative:.1e}",
                 f"{rms:.1e}",
                 f"{largest:.1e}",
                 f"{total / took / gflops / 1e9:.0%}",
@@ -152,12 +153,17 @@ def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: b
     print()
 
 
-def _error(contender: Contender, exact: Contender) -> tuple[float, float]:
-    """RMS and largest error of all chunks, in parts of the range of the exact actions."""
+def _error(contender: Contender, exact: Contender) -> tuple[float, float, float]:
+    """Of all chunks against the exact ones: the norm of the error in parts of that of the actions;
+    its RMS, and the largest, in parts of the range of the actions."""
     have, want = (np.array([a["actions"] for a in c.answers]) for c in (contender, exact))
     difference = have - want
     spread = want.max() - want.min()
-    return float(np.sqrt((difference**2).mean()) / spread), float(np.abs(difference).max() / spread)
+    return (
+        float(np.linalg.norm(difference) / np.linalg.norm(want)),
+        float(np.sqrt((difference**2).mean()) / spread),
+        float(np.abs(difference).max() / spread),
+    )
 
 
 def _gemm_rate(threads: int) -> float:

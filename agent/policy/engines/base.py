@@ -21,6 +21,9 @@ class Engine(Protocol):
     exact: bool
     """Whether its chunks equal LeRobot's in fp32 within 1e-3 of the action range."""
 
+    looks_back: int
+    """How many observations it looks at: 1, or more that follow each other tick by tick."""
+
     def noise_shape(self, batch_size: int) -> tuple[int, int, int] | None:
         """(B, N, A) of the noise that ``predict`` takes; ``None``: it draws what it needs from
         torch's own random state, if anything."""
@@ -47,6 +50,10 @@ class Engine(Protocol):
         Raises:
             ModelError: this policy can't be asked so.
         """
+
+    def remember(self, batch: dict[str, Any], *, robots: Sequence[str]) -> None:
+        """An observation before the one that will be asked about; of no use to those that look at
+        one only."""
 
     def forget(self, robot: str) -> None:
         """Drop what is remembered of a robot: its episode is over, or it is gone."""

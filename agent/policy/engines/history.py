@@ -35,20 +35,11 @@ class History:
     def predict(self, batch: dict[str, Any], robots: Sequence[str]) -> Tensor:
         """The chunks of a batch, each with its own robot's past; a first observation counts as
         having been there all the time, as in LeRobot."""
-        policy, images = self._policy, self._policy.config.image_features
-        batch = dict(batch)
-        if images:
-            batch[OBS_IMAGES] = torch.stack([batch[key] for key in images], dim=-4)
-        kept = [key for key in policy._queues if key != ACTION and key in batch]
-        pasts = []
-        for row, robot in enumerate(robots):
-            newest = {key: batch[key][row : row + 1] for key in kept}
-            past = self._seen.setdefault(robot, deque([newest] * self._length, self._length))
-            past.append(newest)
-            pasts.append(past)
+        policy = self._policy
+        batch, pasts = self._append(batch, robots)
         policy.reset()
         try:
-            for key in kept:
+            for key in pasts[0][0]:
                 policy._queues[key].extend(
                     torch.cat([past[i][key] for past in pasts]) for i in range(self._length)
                 )
@@ -56,3 +47,24 @@ class History:
         finally:
             policy.reset()
         return chunks
+
+    def remember(self, batch: dict[str, Any], robots: Sequence[str]) -> None:
+        """An observation that was made before the next one of ``predict``."""
+        self._append(batch, robots)
+
+    def _append(
+        self, batch: dict[str, Any], robots: Sequence[str]
+    ) -> tuple[dict[str, Any], list[deque[dict[str, Tensor]]]]:
+        """The batch as LeRobot's queues take it, and what each of its robots has seen."""
+        images = self._policy.config.image_features
+        batch = dict(batch)
+        if images:
+            batch[OBS_IMAGES] = torch.stack([batch[key] for key in images], dim=-4)
+        kept = [key for key in self._policy._queues if key != ACTION and key in batch]
+        pasts = []
+        for row, robot in enumerate(robots):
+            newest = {key: batch[key][row : row + 1] for key in kept}
+            past = self._seen.setdefault(robot, deque([newest] * self._length, self._length))
+            past.append(newest)
+            pasts.append(past)
+        return batch, pasts

@@ -31,6 +31,7 @@ class PlainEngine:
         self._policy = policy
         looks_back = policy.config.n_obs_steps > 1 and hasattr(policy, "_queues")
         self._history = History(policy) if looks_back else None
+        self.looks_back: int = policy.config.n_obs_steps if looks_back else 1
 
     def noise_shape(self, batch_size: int) -> tuple[int, int, int] | None:
         config = self._policy.config
@@ -59,6 +60,10 @@ class PlainEngine:
                     value=self._policy.config.type,
                 ) from error
         return chunks
+
+    def remember(self, batch: dict[str, Any], *, robots: Sequence[str]) -> None:
+        if self._history is not None:
+            self._history.remember(batch, robots)
 
     def forget(self, robot: str) -> None:
         if self._history is not None:

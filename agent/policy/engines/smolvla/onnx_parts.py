@@ -6,9 +6,10 @@ import contextlib
 import ctypes
 
 import torch
+from onnxruntime import InferenceSession
 from torch import Tensor, nn
 
-from agent.policy.engines.onnx_graph import run
+from agent.policy.engines.onnx_graph import Graph, run
 from agent.policy.engines.smolvla.graphs import prefix_graph, step_graph, vision_graph
 from agent.policy.engines.smolvla.linear import Linear
 from agent.policy.engines.smolvla.model import SmolVLA
@@ -32,11 +33,9 @@ class OnnxParts:
     def __init__(self, model: SmolVLA, write: Linear, *, threads: int) -> None:
         self._model = model
         self._places: dict[tuple[int, int], Tensor] = {}
-        self._vision = vision_graph(model, write).compile(threads)
-        _drop(model.vision.encoder)
-        self._prefix = prefix_graph(model, write).compile(threads)
-        _drop(model.text.layers)
+        self._vision = _compile(vision_graph(model, write), model.vision.encoder, threads)
         _drop(model.backbone.vlm.lm_head)
+        self._prefix = _compile(prefix_graph(model, write), model.text.layers, threads)
         self._step = step_graph(model, write).compile(threads)
         _give_back()
 
@@ -82,6 +81,13 @@ class OnnxParts:
             return velocity
 
         return step
+
+
+def _compile(graph: Graph, module: nn.Module, threads: int) -> InferenceSession:
+    # Large weights in a graph are copies, in the order and type that the runtime wants: torch's go
+    # before the runtime packs its own, so that there are never three.
+    _drop(module)
+    return graph.compile(threads)
 
 
 def _drop(module: nn.Module) -> None:

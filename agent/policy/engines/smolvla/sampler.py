@@ -56,6 +56,11 @@ class SmolVLAEngine:
         config = self._model.config
         return batch_size, config.chunk_size, config.max_action_dim
 
+    looks_back = 1
+
+    def remember(self, batch: dict[str, Any], *, robots: Sequence[str]) -> None:
+        """It looks at one observation."""
+
     def forget(self, robot: str) -> None:
         """Nothing is remembered."""
 

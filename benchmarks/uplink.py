@@ -6,8 +6,7 @@ swallows everything for some seconds. LeRobot's ``RobotClient`` and ``PolicyServ
 policy server; same arm, pictures, weights; 50 actions a chunk; everybody's defaults.
 
 The second table has the bytes, as the proxy counts them, without delay. Armada sends pictures in
-the size that the policy looks at: what counts is ``--bytes-size full``, which takes some GB and,
-without a GPU, seconds a chunk.
+the size that the policy looks at: here tiny weights look at them in the size that true ones do.
 """
 
 from __future__ import annotations
@@ -163,8 +162,7 @@ def main() -> int:
     parser.add_argument("--hole", type=float, default=6.0, help="length of the black hole, s")
     parser.add_argument("--after", type=float, default=12.0, help="watched after it, s")
     parser.add_argument("--only", choices=SERVERS, action="append", help="fewer contenders")
-    parser.add_argument("--bytes-size", choices=("tiny", "full"), default="full")
-    parser.add_argument("--bytes-seconds", type=float, default=30.0)
+    parser.add_argument("--bytes-seconds", type=float, default=20.0)
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
     where, names = machine(), args.only or [*SERVERS]
@@ -176,9 +174,9 @@ def main() -> int:
         shows = given.shows
     print(f"{where}; SmolVLA, {args.size} size; {shows}; {FPS} Hz, {args.seconds:.0f} s each\n")
     show(HEADERS, [line.row() for line in lines], markdown=args.markdown)
-    with setting(args.bytes_size) as given:
+    with setting("tiny", looks_closely=True) as given:
         rows = [weighed(given, name, args.bytes_seconds) for name in names]
-    print(f"\nBytes through the proxy; SmolVLA, {args.bytes_size} size; {shows}\n")
+    print(f"\nBytes through the proxy; pictures as a true-size SmolVLA sees them; {shows}\n")
     show(BYTES, rows, markdown=args.markdown)
     return 0
 

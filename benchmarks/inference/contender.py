@@ -108,11 +108,11 @@ def main(argv: list[str]) -> int:
     try:
         run(power, job, log, over)
     except Exception as error:
-        if not log.sent or log.end:
+        if not log.chunks or log.end:
             raise
         # That it ends is a result.
         log.died = f"{type(error).__name__}: {error}"
-        log.begin, log.end = log.begin or log.sent[0][0], time.monotonic()
+        log.begin, log.end = log.begin or log.chunks[0], time.monotonic()
         _write(log, out)
     finally:
         power.__exit__(None, None, None)

@@ -99,7 +99,7 @@ def figures(run: Run, begin: float | None = None, end: float | None = None) -> F
         seams=seams,
         steps=steps,
         stale=log.stale,
-        died=(f"{log.died} (after {log.end - log.sent[0][0]:.0f} s)",) if log.died else (),
+        died=(f"{log.died} (after {log.end - log.chunks[0]:.0f} s)",) if log.died else (),
     )
 
 

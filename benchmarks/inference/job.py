@@ -24,7 +24,7 @@ class Job:
         policy: Folder of the policy.
         pictures: Folder of what the cameras show.
         seconds: That are measured.
-        settle_s: From the first action until then.
+        settle_s: From the first chunk until then.
         always: Ask for the next chunk as soon as one is there, instead of by the contender's own
             rule.
         server: ``host:port`` of the policy server, for those who have one.
@@ -88,8 +88,9 @@ class Log:
 
     def chunk(self) -> None:
         self.chunks.append(time.monotonic())
+        # Not with the first action: chunks may all come too late to be acted on.
+        self.first.set()
 
     def act(self, action: Sequence[float], chunk: int) -> None:
         """An action was sent."""
         self.sent.append((time.monotonic(), chunk, [float(a) for a in action]))
-        self.first.set()

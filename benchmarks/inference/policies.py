@@ -20,8 +20,19 @@ weights give noise, and with this much nobody's limits cut it."""
 _ACTIONS = tuple(f"{name}.pos" for name in joints.NAMES)
 
 
-def make_policy(folder: Path, size: Size, seed: int = 0) -> Path:
-    """Build it; true size takes half a minute, 1.8 GB, and the hub or its cache."""
+_TRUE_BOX = (512, 512)
+"""Pixels that a true-size SmolVLA looks at."""
+
+
+def make_policy(folder: Path, size: Size, seed: int = 0, *, looks_closely: bool = False) -> Path:
+    """Build it; true size takes half a minute, 1.8 GB, and the hub or its cache.
+
+    Args:
+        folder: To make.
+        size: Of the weights.
+        seed: Of the weights.
+        looks_closely: Have a tiny one look at pictures in true size.
+    """
     low, high = joints.limits()
     middle = joints.to_robot_units((low + high) / 2, degrees=True)
     mean = np.array([middle[name] for name in _ACTIONS], np.float32)
@@ -44,5 +55,7 @@ def make_policy(folder: Path, size: Size, seed: int = 0) -> Path:
     path = folder / "config.json"
     config = json.loads(path.read_text())
     config |= {"chunk_size": CHUNK, "n_action_steps": CHUNK}
+    if looks_closely:
+        config |= {"resize_imgs_with_padding": _TRUE_BOX, "num_steps": 1}
     path.write_text(json.dumps(config, indent=2))
     return folder

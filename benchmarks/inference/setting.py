@@ -31,11 +31,11 @@ class Setting:
 
 
 @contextlib.contextmanager
-def setting(size: Size) -> Iterator[Setting]:
+def setting(size: Size, *, looks_closely: bool = False) -> Iterator[Setting]:
     """Make policy and pictures, for as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="setting-") as folder:
         shows = make_pictures(Path(folder) / "pictures")
-        policy = make_policy(Path(folder) / "policy", size)
+        policy = make_policy(Path(folder) / "policy", size, looks_closely=looks_closely)
         yield Setting(str(policy), str(Path(folder) / "pictures"), shows)
 
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from agent.control.latency import Latency
 from agent.control.peers import Peer
 
+MOST_LOOKED_AT = 8
+"""Observations; LeRobot's policies look at 1, 2 or 5."""
+
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 """Between requests that fail one after the other: a policy that answers with NaN, say."""
@@ -35,7 +38,7 @@ class Worker:
     Args:
         peer: Its connection.
         generation: Which worker it is, counted by the supervisor.
-        slot: Of the shared memory that its observations lie in.
+        slot: Of the shared memory that its observation lies in; those before it in the next ones.
         remote: Whether a server computes for it.
     """
 
@@ -45,6 +48,8 @@ class Worker:
     remote: bool = False
     digest: str = ""
     chunk_size: int = 0
+    looks_back: int = 1
+    """Observations that it needs, one a tick."""
     ready: bool = False
     up: bool = True
     """Whether its server can be reached; a local one always can."""
@@ -87,13 +92,13 @@ def outdated(worker: Worker, workers: Sequence[Worker]) -> bool:
 
 
 def free_slot(workers: Sequence[Worker], slots: int) -> int:
-    """A slot that nobody has.
+    """The first of ``MOST_LOOKED_AT`` slots that nobody has.
 
     Raises:
         ValueError: there is none: more workers than anybody starts.
     """
     taken = {worker.slot for worker in workers}
-    free = [slot for slot in range(slots) if slot not in taken]
+    free = [slot for slot in range(0, slots, MOST_LOOKED_AT) if slot not in taken]
     if not free:
-        raise ValueError(f"there are {slots} policy workers already")
+        raise ValueError(f"there are {len(taken)} policy workers already")
     return free[0]

@@ -12,6 +12,7 @@ task, a reset), and those of a worker that no longer is the active one.
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,28 @@ from numpy.typing import NDArray
 from agent.control.asking import Asking
 from agent.control.chunk_stats import ChunkStats
 from agent.control.peers import Emit, Peer
-from agent.control.policy_peers import Request, Worker, best, free_slot, outdated
+from agent.control.policy_peers import (
+    MOST_LOOKED_AT,
+    Request,
+    Worker,
+    best,
+    free_slot,
+    outdated,
+)
 from agent.control.timeline import Planned, Timeline
 from agent.ipc import FrameBuffer, Message
 
-SLOTS = 4
-"""A local and a remote worker, and one that is to replace each."""
+SLOTS = 4 * MOST_LOOKED_AT
+"""For a local and a remote worker, and one that is to replace each. Memory that no observation was
+written to is none."""
 
 _MOST_ACTIONS = 10_000
 """In a chunk: minutes."""
 
 _MOST_BYTES = 1 << 40
+Frame = tuple[NDArray[np.float32], dict[str, Any]]
+"""State and images of a tick."""
+
 _NO_ACTION = np.zeros(0, np.float32)
 
 
@@ -73,6 +85,7 @@ class PolicyRole:
         self._active: Worker | None = None
         self._requests = 0
         self._now = 0
+        self._past: deque[Frame] = deque()
         self.epoch = 0
         self.task = str(welcome["task"])
 
@@ -81,6 +94,7 @@ class PolicyRole:
     def reset(self) -> None:
         """Forget all plans, also those still being computed."""
         self.epoch += 1
+        self._past.clear()
         self._timeline.clear()
 
     def step(self, tick: int) -> None:
@@ -92,12 +106,18 @@ class PolicyRole:
     def offer(self, tick: int, state: NDArray[np.float32], images: dict[str, Any]) -> None:
         """Ask for a chunk from this tick's observation if one is needed and can be had."""
         worker = self._active
-        if worker is None or not worker.may_be_asked or not self._wanted(tick, worker):
+        if worker is None:
             return
-        views = self._buffer[worker.slot]
-        views.state[:] = state
-        for key, view in views.images.items():
-            view[:] = images[key]
+        if worker.may_be_asked and self._wanted(tick, worker):
+            self._ask(worker, tick, (state, images))
+        if worker.looks_back > 1:
+            self._keep((state, images), worker.looks_back - 1)
+
+    def _ask(self, worker: Worker, tick: int, newest: Frame) -> None:
+        frames = [newest, *reversed(self._past)]
+        slots = [worker.slot + i for i in range(min(len(frames), worker.looks_back))]
+        for slot, frame in zip(slots, frames, strict=False):
+            self._show(slot, frame)
         self._requests += 1
         worker.request = Request(self._requests, tick, self.epoch, time.monotonic())
         plan = self._timeline.ahead(tick) if self._continues else np.zeros((0, 0), np.float32)
@@ -108,10 +128,26 @@ class PolicyRole:
             tick=tick,
             epoch=self.epoch,
             slot=worker.slot,
+            past=slots[:0:-1],
             task=self.task,
             plan=list(plan.shape),
             frozen=min(len(plan), self._asking.ticks(worker.latency.seconds)),
         )
+
+    def _show(self, slot: int, frame: Frame) -> None:
+        state, images = frame
+        views = self._buffer[slot]
+        views.state[:] = state
+        for key, view in views.images.items():
+            view[:] = images[key]
+
+    def _keep(self, frame: Frame, length: int) -> None:
+        """Copied: a camera may write its next picture over this one."""
+        state, images = frame
+        shown = self._buffer.layout.images
+        self._past.append((state.copy(), {i.key: images[i.key].copy() for i in shown}))
+        while len(self._past) > length:
+            self._past.popleft()
 
     @property
     def ready(self) -> bool:
@@ -180,6 +216,8 @@ class PolicyRole:
     def _on_ready(self, worker: Worker, message: Message) -> None:
         worker.digest = message.text("digest")
         worker.chunk_size = message.whole("chunk_size", low=1, high=_MOST_ACTIONS)
+        if "looks_back" in message.fields:
+            worker.looks_back = message.whole("looks_back", low=1, high=MOST_LOOKED_AT)
         worker.ready = True
         self._emit(
             "policy_ready",

@@ -92,6 +92,14 @@ def predict_chunks(
     return [answers[i] for i in range(len(asks))]
 
 
+def remember(
+    loaded: LoadedPolicy, ask: Ask, *, rename_map: Mapping[str, str] | None = None
+) -> None:
+    """What a robot saw before what it will be asked about next; for policies that look back."""
+    batch = _batch(loaded, [ask], [_observation(loaded, ask, rename_map)])
+    loaded.engine.remember(loaded.preprocess(batch), robots=[ask.robot])
+
+
 def predict_chunk(
     loaded: LoadedPolicy,
     state: NDArray[np.float32],

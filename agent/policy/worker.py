@@ -3,15 +3,16 @@
 ::
 
     → hello{role, pid, generation}        ← welcome{layout, buffer, slots, slot, fps, task}
-    → ready{generation, digest, chunk_size, warmup_s}  or  failed{message}
-    ← observe{request, tick, epoch, slot, task, plan, frozen}
+    → ready{generation, digest, chunk_size, looks_back, warmup_s}  or  failed{message}
+    ← observe{request, tick, epoch, slot, past, task, plan, frozen}
                                           → chunk{request, tick, generation, epoch, shape, timings}
                                           or error{request, message}
     ← retire{}
 
 The payload of ``observe`` is the plan that the chunk is to continue, (L, A) float32 of the shape
 that its field ``plan`` says; L = 0: none. That of ``chunk`` is the chunk, (N, A) float32. The
-frame in shared memory stays as it is until the answer.
+frame in shared memory stays as it is until the answer, and so do those before it (``past``: their
+slots, oldest first), for a policy that looks back.
 
 A failed inference is an answer like any other; the next request may go. The end of the connection,
 however it came, is the end of the process. Exit status: 0 retired or control is gone, 3 the model
@@ -41,13 +42,16 @@ from agent.policy.engines.config import ENGINES, PRECISIONS
 from agent.policy.fit import check_fit
 from agent.policy.guidance import MAX_WEIGHT
 from agent.policy.load import LoadedPolicy, load_policy, read_stats, set_threads
-from agent.policy.predict import Ask, predict_chunks
+from agent.policy.predict import Ask, predict_chunks, remember
 from robots.errors import ArmadaError, LinkError, ModelError
 from robots.replay.locate import locate
 
 logger = logging.getLogger(__name__)
 
 CANT_LOAD = 3
+_ROBOT = ""
+"""There is one."""
+
 _WELCOME_S = 10.0
 _WARM_UPS = 2
 """The first pass allocates and, on a GPU, picks kernels; the second is as fast as all others."""
@@ -87,7 +91,6 @@ class PolicyWorker:
         self._rename_map = rename_map
         self._seed = seed
         self._guiding = guiding
-        self._epoch = ""
         self._idle_since = time.perf_counter()
 
     def warm_up(self, task: str) -> int:
@@ -122,15 +125,11 @@ class PolicyWorker:
     def _answer(self, message: Message) -> None:
         wait_s = time.perf_counter() - self._idle_since
         try:
-            self._begin(str(message["epoch"]))
-            views = self._buffer[message["slot"]]
             plan = np.frombuffer(message.payload, np.float32).reshape(message["plan"])
+            self._look_back(message)
             chunk, timings = self._predict(
                 Ask(
-                    state=views.state,
-                    images=views.images,
-                    task=message["task"],
-                    robot=self._epoch,
+                    **self._seen(message, message["slot"]),
                     plan=plan if len(plan) else None,
                     frozen=message["frozen"],
                     seed=self._seed,
@@ -152,11 +151,20 @@ class PolicyWorker:
             )
         self._idle_since = time.perf_counter()
 
-    def _begin(self, epoch: str) -> None:
-        """What was seen before a reset is not the past of what comes after it."""
-        if epoch != self._epoch:
-            self._loaded.engine.forget(self._epoch)
-            self._epoch = epoch
+    def _look_back(self, message: Message) -> None:
+        """For a policy that does: at the ticks before, not at when it was asked last, long ago."""
+        self._loaded.engine.forget(_ROBOT)
+        for slot in message["past"]:
+            remember(self._loaded, Ask(**self._seen(message, slot)), rename_map=self._rename_map)
+
+    def _seen(self, message: Message, slot: int) -> dict[str, Any]:
+        views = self._buffer[slot]
+        return {
+            "state": views.state,
+            "images": views.images,
+            "task": message["task"],
+            "robot": _ROBOT,
+        }
 
     def _predict(self, ask: Ask) -> tuple[NDArray[np.float32], dict[str, float]]:
         (answer,) = predict_chunks(
@@ -237,6 +245,7 @@ def _prepare(
         "generation": args.generation,
         "digest": loaded.digest,
         "chunk_size": chunk_size,
+        "looks_back": loaded.engine.looks_back,
         "warmup_s": round(warmup_s, 3),
         "load_s": round(loaded_s, 3),
     }

@@ -18,7 +18,7 @@ from agent.control.guard import Guard
 from agent.control.limits import GuardConfig, JointLimits
 from agent.control.loop import ControlLoop
 from agent.control.peers import Peers
-from agent.control.policy_role import PolicyRole
+from agent.control.policy_role import SLOTS, PolicyRole
 from agent.control.recorder_role import RecorderRole
 from agent.control.sources import Hold
 from agent.control.stats import LoopStats
@@ -132,7 +132,7 @@ class Bench:
             self.loop.emit(kind, cause, **data)
 
         policy = PolicyRole(
-            buffer=FrameBuffer(folder / "o", LAYOUT, 4, create=True),
+            buffer=FrameBuffer(folder / "o", LAYOUT, SLOTS, create=True),
             timeline=timeline,
             stats=chunks,
             emit=emit,

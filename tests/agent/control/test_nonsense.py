@@ -21,7 +21,7 @@ from agent.control.asking import Asking
 from agent.control.chunk_stats import ChunkStats
 from agent.control.operator_role import OperatorRole
 from agent.control.peers import _MOST_PEERS, Peers
-from agent.control.policy_role import PolicyRole
+from agent.control.policy_role import SLOTS, PolicyRole
 from agent.control.recorder_role import RecorderRole
 from agent.control.timeline import Timeline
 from agent.ipc import Channel, FrameBuffer, FrameLayout, connect
@@ -41,7 +41,7 @@ class Bench:
         self.events: list[tuple[str, str]] = []
         self.told: list[dict[str, Any]] = []
         self.policy = PolicyRole(
-            buffer=FrameBuffer(folder / "o", LAYOUT, 4, create=True),
+            buffer=FrameBuffer(folder / "o", LAYOUT, SLOTS, create=True),
             timeline=Timeline(),
             stats=ChunkStats(),
             emit=self._emit,

@@ -13,7 +13,7 @@ import pytest
 from agent.control.asking import Asking
 from agent.control.chunk_stats import ChunkStats
 from agent.control.peers import Peer
-from agent.control.policy_role import PolicyRole
+from agent.control.policy_role import SLOTS, PolicyRole
 from agent.control.timeline import Timeline
 from agent.ipc import Channel, FrameBuffer, FrameLayout
 from tests.helpers import wait_until
@@ -29,8 +29,9 @@ class Bench:
         self.timeline = Timeline()
         self.stats = ChunkStats()
         self.events: list[tuple[str, dict[str, Any]]] = []
+        self.buffer = FrameBuffer(folder / "f", LAYOUT, SLOTS, create=True)
         self.role = PolicyRole(
-            buffer=FrameBuffer(folder / "f", LAYOUT, 4, create=True),
+            buffer=self.buffer,
             timeline=self.timeline,
             stats=self.stats,
             emit=lambda kind, cause, **data: self.events.append((kind, data)),
@@ -241,3 +242,25 @@ def test_the_plan_goes_along_when_chunks_are_to_continue_it(tmp_path: Path) -> N
     assert message["plan"] == [4, 1]
     assert np.frombuffer(message.payload, np.float32).tolist() == [1.0] * 4
     assert 1 <= message["frozen"] <= 4, "what the last chunk took, in ticks"
+
+
+def test_a_policy_that_looks_back_is_shown_the_ticks_before(bench: Bench) -> None:
+    peer, worker = bench.worker(1)
+    worker.send("ready", digest="d", chunk_size=10, looks_back=3)
+    bench.hear(peer)
+    for tick in range(3):
+        bench.role.offer(tick, np.full(1, tick, np.float32), {})
+    (first,) = worker.wait(5)
+    assert first["past"] == [], "nothing was seen before"
+    bench.answer(peer, worker, first["request"])
+    for tick in range(3, 7):
+        bench.role.step(tick)
+        bench.role.offer(tick, np.full(1, tick, np.float32), {})
+    (message,) = worker.wait(5)
+    shown = [float(bench.buffer[s].state[0]) for s in (*message["past"], message["slot"])]
+    assert shown == [message["tick"] - 2, message["tick"] - 1, message["tick"]]
+    bench.role.reset()
+    bench.answer(peer, worker, message["request"])
+    bench.role.offer(9, np.full(1, 9, np.float32), {})
+    (message,) = worker.wait(5)
+    assert message["past"] == [], "what was before a reset is not its past"

@@ -51,6 +51,7 @@ class Worker:
             task=TASK,
             epoch=0,
             plan=list(plan.shape),
+            past=[],
             frozen=frozen,
         )
         return self.next()
@@ -269,7 +270,7 @@ def test_sigterm_ends_it_at_once_also_while_it_computes(
     assert worker.next().kind == "ready"
     show(control, 0)
     worker.channel.send(
-        "observe", request=1, tick=1, slot=0, task=TASK, epoch=0, plan=[0, 0], frozen=0
+        "observe", request=1, tick=1, slot=0, task=TASK, epoch=0, plan=[0, 0], past=[], frozen=0
     )
     worker.process.terminate()
 

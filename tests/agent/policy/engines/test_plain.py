@@ -92,6 +92,18 @@ def test_what_diffusion_saw_before_is_lerobots(diffusion: DiffusionPolicy) -> No
     diffusion.reset()
 
 
+def test_what_is_remembered_counts_as_what_was_asked_about(diffusion: DiffusionPolicy) -> None:
+    told, asked = PlainEngine(diffusion), PlainEngine(diffusion)
+    assert told.looks_back == 2
+    told.remember(observation(0), robots=["a"])
+    asked.predict(observation(0), robots=["a"])
+    chunks = []
+    for engine in (told, asked):
+        torch.manual_seed(9)
+        chunks.append(engine.predict(observation(1), robots=["a"]))
+    assert torch.equal(*chunks)
+
+
 def test_robots_that_share_a_policy_keep_their_own_past(diffusion: DiffusionPolicy) -> None:
     def chunk(engine: PlainEngine, seed: int, robots: list[str]) -> torch.Tensor:
         torch.manual_seed(9)

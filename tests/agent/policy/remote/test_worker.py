@@ -92,6 +92,7 @@ class Worker:
             slot=SLOT,
             task=task,
             plan=[0, 0],
+            past=[],
             frozen=0,
         )
         return self._requests

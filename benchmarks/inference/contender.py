@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.supervisor.child import die_with_parent
 from benchmarks.inference.job import Job, Log
 from robots.emulator.journal import read_journal
 
@@ -83,6 +84,7 @@ def _run(job: Job, out: Path, said: Path) -> None:
             cwd=out.parent,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
     try:
         process.wait(_START_S + job.settle_s + job.seconds + 2 * _GRACE_S)

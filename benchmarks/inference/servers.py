@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from agent.supervisor.child import die_with_parent
+
 _START_S = 400.0
 _ROOT = Path(__file__).parents[2]
 
@@ -54,6 +56,7 @@ def _running(words: Sequence[str], port: int) -> Iterator[None]:
                 cwd=folder,
                 env=os.environ | {"PYTHONPATH": str(_ROOT)},
                 start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         try:
             _await(process, port, said)

@@ -81,8 +81,9 @@ def test_robots_share_a_pass_and_each_gets_its_own_chunk(batcher: Batcher, model
     outcomes = [put(batcher, f"s{n}", ask(n))[1] for n in range(3)]
     batcher.start()
 
-    for n, outcome in enumerate(outcomes):
-        result = outcome.result()
+    results = [outcome.result() for outcome in outcomes]
+    batcher.end(WAIT_S)
+    for n, result in enumerate(results):
         assert result.batch == 3
         assert result.digest == model.digest
         (alone,) = model.predict([ask(n)], [None])
@@ -108,6 +109,7 @@ def test_a_newer_question_takes_the_place_of_the_older(batcher: Batcher, model: 
     assert isinstance(older.error(), SupersededError)
     result = newer.result()
     assert result.batch == 4
+    batcher.end(WAIT_S)
     (alone,) = model.predict([ask(2)], [None])
     assert np.allclose(result.answer.chunk, alone.chunk, atol=1e-3)
 
@@ -173,13 +175,16 @@ def test_another_model_is_taken_between_two_passes_and_never_mixed(
     batcher.swap(other_model, set())
     after = [put(batcher, f"t{n}", ask(n))[1] for n in range(3)]
 
+    results = [*enumerate(o.result() for o in before), *enumerate(o.result() for o in after)]
+    assert put(batcher, "last", ask(1))[1].result().digest == other_model.digest
+    # One thread at a time: noise comes from torch's one random state.
+    batcher.end(WAIT_S)
+
     # Whichever pass each was in: the chunk is that of the model whose digest it bears.
     models = {model.digest: model, other_model.digest: other_model}
-    for n, outcome in [*enumerate(before), *enumerate(after)]:
-        result = outcome.result()
+    for n, result in results:
         (alone,) = models[result.digest].predict([ask(n)], [None])
         assert np.allclose(result.answer.chunk, alone.chunk, atol=1e-3)
-    assert put(batcher, "last", ask(1))[1].result().digest == other_model.digest
 
 
 def test_a_session_that_the_new_model_does_not_fit_gets_no_answer_of_it(

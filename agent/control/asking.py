@@ -35,7 +35,7 @@ class Asking:
         """Whether this tick's observation should be sent.
 
         Args:
-            age: Ticks since the observation that the newest plan came from; ``None``: no plan.
+            age: Actions of the newest plan that have passed; ``None``: no plan.
             left: Ticks that are planned from the next one on.
             latency_s: How long a chunk takes, as far as is known.
             chunk_size: Actions in a chunk.

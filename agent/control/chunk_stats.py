@@ -27,23 +27,23 @@ class ChunkStats:
         self._latency: deque[float] = deque(maxlen=_RECENT)
         self._stages: dict[str, deque[float]] = {}
 
-    def note(self, latency_s: float, timings: Mapping[str, Any]) -> None:
+    def note(
+        self, latency_s: float, timings: Mapping[str, Any], inside: Mapping[str, Any] | None = None
+    ) -> None:
         """One answer.
 
         Args:
             latency_s: From the observation to its arrival.
             timings: Stage (``infer_s``) → s, as the worker says; what is no number is passed over.
+            inside: Part of the inference (``vision_s``) → s, the same.
         """
         self._latency.append(latency_s)
-        known = {
-            name: float(s)
-            for name, s in timings.items()
-            if isinstance(s, int | float) and not isinstance(s, bool) and 0 <= s < 1e6
-        }
+        known = _numbers(timings)
         # What no stage accounts for: the way there and back, and waiting for the next tick.
         waiting = known.pop("wait_s", 0.0)
         known["transfer_s"] = max(0.0, latency_s - sum(known.values()))
         known["idle_s"] = waiting
+        known |= {f"infer/{name}": s for name, s in _numbers(inside or {}).items()}
         for name, seconds in known.items():
             if name in self._stages or len(self._stages) < _MOST_STAGES:
                 self._stages.setdefault(name, deque(maxlen=_RECENT)).append(seconds)
@@ -110,6 +110,14 @@ class _Jumps:
             "rms": rms.round(4).tolist(),
             "max": self._most.round(4).tolist(),
         }
+
+
+def _numbers(said: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: float(s)
+        for name, s in said.items()
+        if isinstance(s, int | float) and not isinstance(s, bool) and 0 <= s < 1e6
+    }
 
 
 def _ms(values: deque[float], q: float) -> float | None:

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 
 from agent.control.latency import Latency
 from agent.control.peers import Peer
-
-MOST_LOOKED_AT = 8
-"""Observations; LeRobot's policies look at 1, 2 or 5."""
+from agent.ipc import MOST_LOOKED_AT
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -29,6 +27,8 @@ class Request:
     tick: int
     epoch: int
     sent_s: float
+    held: int
+    """Ticks without a plan before it."""
 
 
 @dataclass(eq=False)

@@ -22,7 +22,6 @@ from agent.control.asking import Asking
 from agent.control.chunk_stats import ChunkStats
 from agent.control.peers import Emit, Peer
 from agent.control.policy_peers import (
-    MOST_LOOKED_AT,
     Request,
     Worker,
     best,
@@ -30,7 +29,7 @@ from agent.control.policy_peers import (
     outdated,
 )
 from agent.control.timeline import Planned, Timeline
-from agent.ipc import FrameBuffer, Message
+from agent.ipc import MOST_LOOKED_AT, FrameBuffer, Message
 
 SLOTS = 4 * MOST_LOOKED_AT
 """For a local and a remote worker, and one that is to replace each. Memory that no observation was
@@ -85,6 +84,7 @@ class PolicyRole:
         self._active: Worker | None = None
         self._requests = 0
         self._now = 0
+        self._held = 0
         self._past: deque[Frame] = deque()
         self.epoch = 0
         self.task = str(welcome["task"])
@@ -113,13 +113,17 @@ class PolicyRole:
         if worker.looks_back > 1:
             self._keep((state, images), worker.looks_back - 1)
 
+    def hold(self) -> None:
+        """The arm holds for want of a plan in this tick."""
+        self._held += 1
+
     def _ask(self, worker: Worker, tick: int, newest: Frame) -> None:
         frames = [newest, *reversed(self._past)]
         slots = [worker.slot + i for i in range(min(len(frames), worker.looks_back))]
         for slot, frame in zip(slots, frames, strict=False):
             self._show(slot, frame)
         self._requests += 1
-        worker.request = Request(self._requests, tick, self.epoch, time.monotonic())
+        worker.request = Request(self._requests, tick, self.epoch, time.monotonic(), self._held)
         plan = self._timeline.ahead(tick) if self._continues else np.zeros((0, 0), np.float32)
         worker.peer.channel.send(
             "observe",
@@ -205,9 +209,9 @@ class PolicyRole:
         return next(w for w in self._workers if w.peer is peer)
 
     def _wanted(self, tick: int, worker: Worker) -> bool:
-        observed = self._timeline.observed
+        first = self._timeline.first
         return self._asking.wanted(
-            age=None if observed is None else tick - observed,
+            age=None if first is None else tick - first,
             left=self._timeline.remaining(tick + 1),
             latency_s=worker.latency.seconds,
             chunk_size=worker.chunk_size,
@@ -261,6 +265,7 @@ class PolicyRole:
         origin = Planned(
             _NO_ACTION,
             observed=request.tick,
+            first=request.tick + self._held - request.held,
             generation=worker.generation,
             request=request.number,
             epoch=request.epoch,
@@ -289,7 +294,12 @@ class PolicyRole:
     def _count(self, worker: Worker, message: Message, latency_s: float) -> None:
         worker.latency.note(latency_s)
         timings = message.fields.get("timings")
-        self._stats.note(latency_s, timings if isinstance(timings, dict) else {})
+        inside = message.fields.get("inside")
+        self._stats.note(
+            latency_s,
+            timings if isinstance(timings, dict) else {},
+            inside if isinstance(inside, dict) else {},
+        )
         if "bytes_up" in message.fields:
             self._stats.bytes_up += message.whole("bytes_up", high=_MOST_BYTES)
             self._stats.bytes_down += message.whole("bytes_down", high=_MOST_BYTES)

@@ -58,7 +58,10 @@ class PolicySource:
             self._role.offer(tick, observation.state, observation.images)
         self.taken = planned = self._timeline.take(tick)
         self._seams.note(tick, planned)
-        return None if planned is None else planned.action
+        if planned is None:
+            self._role.hold()
+            return None
+        return planned.action
 
     def reset(self) -> None:
         self._role.reset()

@@ -1,8 +1,10 @@
 """Planned actions by tick.
 
 A chunk computed from the observation of tick t0 answers for ticks t0, t0+1, …; it says nothing
-about when it arrives. What has passed by then is dropped; where several chunks answer for one tick,
-a *merge* decides (``agent/control/merging``). Chunks of two models are never merged: the newest
+about when it arrives. What has passed by then is dropped. An arm that holds for want of a plan does
+not move on in it: the ticks that it held meanwhile are added, so that a policy slower than its own
+chunk is followed in bursts and not never. Where several chunks answer for one tick, a *merge*
+decides (``agent/control/merging``). Chunks of two models are never merged: the newest
 one's wins. The timeline knows no policy, no clock and no arm.
 """
 
@@ -26,6 +28,8 @@ class Planned:
     Args:
         action: (A,) float32 in the robot's units.
         observed: The tick of the observation that it was computed from.
+        first: The tick that its chunk begins with: ``observed``, or later by the ticks that the arm
+            held since for want of a plan.
         generation: The policy worker that computed it.
         request: Number of the request that it answers.
         epoch: Counts the resets (stop, task, source); a plan of an earlier one is never acted on.
@@ -34,6 +38,7 @@ class Planned:
 
     action: NDArray[np.float32]
     observed: int
+    first: int
     generation: int
     request: int = 0
     epoch: int = 0
@@ -43,6 +48,7 @@ class Planned:
         """All but the action, as JSON values."""
         return {
             "observed": self.observed,
+            "first": self.first,
             "generation": self.generation,
             "request": self.request,
             "epoch": self.epoch,
@@ -73,10 +79,10 @@ class _Chunk:
     origin: Planned
 
     def covers(self, tick: int) -> bool:
-        return 0 <= tick - self.origin.observed < len(self.actions)
+        return 0 <= tick - self.origin.first < len(self.actions)
 
     def at(self, tick: int) -> Planned:
-        return replace(self.origin, action=self.actions[tick - self.origin.observed])
+        return replace(self.origin, action=self.actions[tick - self.origin.first])
 
 
 class Timeline:
@@ -94,14 +100,14 @@ class Timeline:
         """Plan a chunk.
 
         Args:
-            chunk: (N, A) actions for ticks ``origin.observed`` … ``origin.observed + N - 1``.
+            chunk: (N, A) actions for ticks ``origin.first`` … ``origin.first + N - 1``.
             origin: Where it came from; its action is not looked at.
             now: The next tick that will be acted on; earlier ones are dropped.
 
         Returns:
             How many of the N actions were still in time.
         """
-        useful = min(len(chunk), origin.observed + len(chunk) - now)
+        useful = min(len(chunk), origin.first + len(chunk) - now)
         if useful <= 0:
             return 0
         self._chunks.append(_Chunk(chunk, origin))
@@ -112,7 +118,7 @@ class Timeline:
     def take(self, tick: int) -> Planned | None:
         """The plan for ``tick``, or ``None`` (starvation); plans up to ``tick`` are forgotten."""
         planned = self.look(tick)
-        self._chunks = [c for c in self._chunks if c.origin.observed + len(c.actions) > tick + 1]
+        self._chunks = [c for c in self._chunks if c.origin.first + len(c.actions) > tick + 1]
         return planned
 
     def look(self, tick: int) -> Planned | None:
@@ -140,15 +146,15 @@ class Timeline:
     def remaining(self, tick: int) -> int:
         """How many ticks from ``tick`` on are planned without a gap."""
         end = tick
-        for chunk in sorted(self._chunks, key=lambda c: c.origin.observed):
-            if chunk.origin.observed <= end:
-                end = max(end, chunk.origin.observed + len(chunk.actions))
+        for chunk in sorted(self._chunks, key=lambda c: c.origin.first):
+            if chunk.origin.first <= end:
+                end = max(end, chunk.origin.first + len(chunk.actions))
         return end - tick
 
     @property
-    def observed(self) -> int | None:
-        """The tick of the newest observation that something is planned from."""
-        return self._chunks[-1].origin.observed if self._chunks else None
+    def first(self) -> int | None:
+        """The tick that the chunk of the newest observation begins with."""
+        return self._chunks[-1].origin.first if self._chunks else None
 
     def clear(self) -> None:
         self._chunks.clear()

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 _ALIGN = 64
 
+MOST_LOOKED_AT = 8
+"""Frames of one question to a policy; LeRobot's look at 1, 2 or 5."""
+
 
 def _aligned(size: int) -> int:
     return -(-size // _ALIGN) * _ALIGN

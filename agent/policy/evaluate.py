@@ -21,7 +21,7 @@ from agent.data.open import open_dataset
 from agent.ipc import FrameLayout, ImageSpec
 from agent.policy.fit import action_names, check_fit
 from agent.policy.load import LoadedPolicy
-from agent.policy.predict import predict_chunk
+from agent.policy.predict import Ask, predict_chunks, remember
 from robots.errors import DataError, ModelError
 
 _IMAGES = "observation.images."
@@ -144,15 +144,13 @@ def _episode_error(
     predicted, latencies = [], []
     at = 0
     while at < len(recorded):
-        frame = recording[first + at]
-        chunk, timings = predict_chunk(
-            loaded,
-            frame["observation.state"].numpy(),
-            {image.key: _pixels(frame[_IMAGES + image.key]) for image in layout.images},
-            frame["task"],
-            rename_map=rename_map,
-            seed=seed + 1_000_003 * episode + at,
-        )
+        loaded.engine.forget("")
+        for back in range(loaded.engine.looks_back - 1, 0, -1):
+            before = _ask(recording[first + max(0, at - back)], layout)
+            remember(loaded, before, rename_map=rename_map)
+        asked = _ask(recording[first + at], layout, seed=seed + 1_000_003 * episode + at)
+        (answer,) = predict_chunks(loaded, [asked], rename_map=rename_map)
+        chunk, timings = answer.chunk, answer.timings
         if not np.isfinite(chunk).all():
             raise ModelError(
                 f"its actions at frame {at} of episode {episode} are not finite", field="policy"
@@ -174,6 +172,15 @@ def _episode_error(
         latencies_s=tuple(latencies),
         predicted=actions,
         ranges=ranges,
+    )
+
+
+def _ask(frame: Mapping[str, Any], layout: FrameLayout, seed: int | None = None) -> Ask:
+    return Ask(
+        state=frame["observation.state"].numpy(),
+        images={image.key: _pixels(frame[_IMAGES + image.key]) for image in layout.images},
+        task=frame["task"],
+        seed=seed,
     )
 
 

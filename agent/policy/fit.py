@@ -9,7 +9,7 @@ from typing import Any
 
 from lerobot.configs import PreTrainedConfig
 
-from agent.ipc import FrameLayout
+from agent.ipc import MOST_LOOKED_AT, FrameLayout
 from robots.errors import ModelError
 
 ACTION_NAMES = "action_names.json"
@@ -23,6 +23,7 @@ def check_fit(
     rename_map: Mapping[str, str],
     *,
     of: str = "the robot",
+    most_observations: int = MOST_LOOKED_AT,
 ) -> None:
     """Whether a policy can drive this robot: cameras, size of state and action, action names.
 
@@ -31,6 +32,7 @@ def check_fit(
         layout: The robot's.
         rename_map: Robot keys to policy keys.
         of: Whose layout it is, in words.
+        most_observations: That whoever asks can show it at once, one a tick.
 
     Raises:
         ModelError: the first thing that differs.
@@ -46,12 +48,13 @@ def check_fit(
     _check_cameras(config, offered, rename_map, of)
     _check_size("state", config.robot_state_feature, layout.state_names, of)
     _check_size("action", config.action_feature, layout.action_names, of)
-    if config.n_obs_steps > 1:
+    if config.n_obs_steps > most_observations:
         raise ModelError(
-            f"the policy looks at {config.n_obs_steps} observations at once, Armada gives one",
+            f"the policy looks at {config.n_obs_steps} observations at once, here it gets at most "
+            f"{most_observations}",
             field="--policy.path",
             value=config.pretrained_path,
-            remedy="Use a policy with n_obs_steps=1",
+            remedy=f"Use a policy with n_obs_steps={most_observations}, or less",
         )
     names = action_names(config)
     if names is not None and tuple(names) != layout.action_names:

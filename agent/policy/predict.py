@@ -50,10 +50,12 @@ class Answer:
     Args:
         chunk: (N, A) float32 in the robot's units, for the tick of the observation and those after.
         timings: Seconds by stage: pre_s, infer_s, post_s; of the whole pass it was part of.
+        inside: Seconds by part of infer_s, where the engine knows: vision_s, prefix_s, steps_s.
     """
 
     chunk: NDArray[np.float32]
     timings: dict[str, float] = field(default_factory=dict)
+    inside: dict[str, float] = field(default_factory=dict)
 
 
 def predict_chunks(
@@ -159,7 +161,7 @@ def _pass(
         "infer_s": inferred - prepared,
         "post_s": done - inferred,
     }
-    return [Answer(chunk, dict(timings)) for chunk in actions]
+    return [Answer(chunk, dict(timings), dict(loaded.engine.timings)) for chunk in actions]
 
 
 def _batch(

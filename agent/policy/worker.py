@@ -28,11 +28,11 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent import logs
 from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
@@ -42,7 +42,7 @@ from agent.policy.engines.config import ENGINES, PRECISIONS
 from agent.policy.fit import check_fit
 from agent.policy.guidance import MAX_WEIGHT
 from agent.policy.load import LoadedPolicy, load_policy, read_stats, set_threads
-from agent.policy.predict import Ask, predict_chunks, remember
+from agent.policy.predict import Answer, Ask, predict_chunks, remember
 from robots.errors import ArmadaError, LinkError, ModelError
 from robots.replay.locate import locate
 
@@ -106,7 +106,7 @@ class PolicyWorker:
             plan = None
             for _ in range(_WARM_UPS):
                 ask = Ask(state=state, images=images, task=task, plan=plan, frozen=1)
-                chunk, _ = self._predict(ask)
+                chunk = self._predict(ask).chunk
                 plan = chunk if self._guiding else None
         except _INFERENCE_ERRORS as error:
             raise ModelError(f"the policy can't be asked: {_brief(error)}") from error
@@ -127,7 +127,7 @@ class PolicyWorker:
         try:
             plan = np.frombuffer(message.payload, np.float32).reshape(message["plan"])
             self._look_back(message)
-            chunk, timings = self._predict(
+            answer = self._predict(
                 Ask(
                     **self._seen(message, message["slot"]),
                     plan=plan if len(plan) else None,
@@ -141,13 +141,14 @@ class PolicyWorker:
         else:
             self._channel.send(
                 "chunk",
-                payload=chunk.tobytes(),
+                payload=answer.chunk.tobytes(),
                 request=message["request"],
                 tick=message["tick"],
                 epoch=message["epoch"],
                 generation=self._generation,
-                shape=list(chunk.shape),
-                timings={"wait_s": wait_s, **timings},
+                shape=list(answer.chunk.shape),
+                timings={"wait_s": wait_s, **answer.timings},
+                inside=answer.inside,
             )
         self._idle_since = time.perf_counter()
 
@@ -166,13 +167,13 @@ class PolicyWorker:
             "robot": _ROBOT,
         }
 
-    def _predict(self, ask: Ask) -> tuple[NDArray[np.float32], dict[str, float]]:
+    def _predict(self, ask: Ask) -> Answer:
         (answer,) = predict_chunks(
             self._loaded, [ask], rename_map=self._rename_map, guiding=self._guiding
         )
         if not np.isfinite(answer.chunk).all():
             raise ModelError("the policy's actions are not finite")
-        return np.ascontiguousarray(answer.chunk), answer.timings
+        return replace(answer, chunk=np.ascontiguousarray(answer.chunk))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

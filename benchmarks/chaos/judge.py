@@ -72,6 +72,6 @@ def _stale(tick: Traced, chunk: int) -> list[str]:
     found = []
     if origin["epoch"] != tick.epoch:
         found.append(f"stale, of epoch {origin['epoch']}, not {tick.epoch}")
-    if not 0 <= tick.number - origin["observed"] < chunk:
-        found.append(f"stale, of an observation of tick {origin['observed']}")
+    if not origin["observed"] <= origin["first"] <= tick.number < origin["first"] + chunk:
+        found.append(f"stale, of tick {origin['observed']}, a chunk from {origin['first']} on")
     return found

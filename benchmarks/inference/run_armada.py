@@ -5,8 +5,10 @@ Hooks around control's functions tell what happens.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,8 @@ def run(power: Power, job: Job, log: Log, over: threading.Event) -> None:
         def built(parsed: RunConfig) -> tuple[ControlLoop, Peers]:
             loop, peers = build(parsed)
             _listen(loop, log)
+            # A child of the supervisor, not of control, whose precedence it would inherit here.
+            worker.spec = replace(worker.spec, nice=worker.spec.nice - os.nice(0))
             worker.start()
             threading.Thread(target=_end, args=(loop, over), daemon=True).start()
             return loop, peers
@@ -87,7 +91,7 @@ def _listen(loop: ControlLoop, log: Log) -> None:
         planned = source.taken
         if planned is None:
             log.starve()
-        elif not 0 <= tick - planned.observed < CHUNK or planned.epoch != loop.policy.epoch:
+        elif not 0 <= tick - planned.first < CHUNK or planned.epoch != loop.policy.epoch:
             log.stale += 1
         return action
 

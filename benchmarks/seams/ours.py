@@ -53,7 +53,9 @@ class Ours:
         """The chunk is there."""
         assert self._chunk is not None
         observed, chunk = self._chunk
-        origin = Planned(chunk[0], observed=observed, generation=1, request=observed)
+        origin = Planned(
+            chunk[0], observed=observed, first=observed, generation=1, request=observed
+        )
         self._timeline.add(chunk, origin, now=now)
 
     def act(self, tick: int) -> NDArray[np.float32]:

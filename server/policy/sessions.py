@@ -151,7 +151,8 @@ def _views(
     guiding: Guiding | None,
 ) -> tuple[View, ...]:
     """Raises: ModelError."""
-    check_fit(config, layout, rename_map)
+    # An observation that is sent is one of many ticks: those before it are not known here.
+    check_fit(config, layout, rename_map, most_observations=1)
     if guiding is not None:
         try:
             check_can_continue(config)

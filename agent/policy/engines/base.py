@@ -21,6 +21,9 @@ class Engine(Protocol):
     exact: bool
     """Whether its chunks equal LeRobot's in fp32 within 1e-3 of the action range."""
 
+    timings: dict[str, float]
+    """Seconds by part of the last pass, where it knows them."""
+
     looks_back: int
     """How many observations it looks at: 1, or more that follow each other tick by tick."""
 

@@ -1,7 +1,7 @@
 """Writes a graph for ONNX Runtime by hand, with weights that stay where they are.
 
 Nothing is traced and nothing goes over a disk: a graph is a hundred nodes or so, and its weights
-are handed to the runtime in memory, which packs them for its own kernels. That takes a second at
+are handed to the runtime in memory, which packs them for its own kernels. That takes seconds at
 true size, so there is nothing to cache that could be stale or torn.
 """
 

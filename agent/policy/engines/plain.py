@@ -29,6 +29,7 @@ class PlainEngine:
 
     def __init__(self, policy: PreTrainedPolicy) -> None:
         self._policy = policy
+        self.timings: dict[str, float] = {}
         looks_back = policy.config.n_obs_steps > 1 and hasattr(policy, "_queues")
         self._history = History(policy) if looks_back else None
         self.looks_back: int = policy.config.n_obs_steps if looks_back else 1

@@ -28,7 +28,7 @@ class RemoteConfig:
     client_certificate: str = ""
     client_key: str = ""
     # Quality of the pictures that are sent, from 1 to 100.
-    jpeg_quality: int = 75
+    jpeg_quality: int = 70
     # Keep the policy of --policy.path ready on this host, for when the server can't be asked.
     fallback: bool = False
 

@@ -173,11 +173,6 @@ class Session:
     def chunk_size(self) -> int:
         return self._welcome.chunk_size
 
-    @property
-    def span_s(self) -> float:
-        """How long a chunk lasts: an answer after this is of no use."""
-        return self.chunk_size / self._about.fps
-
     async def reopen(self, *, timeout_s: float) -> None:
         """Another session over the same connection, for a server that forgot this one.
 

@@ -161,7 +161,7 @@ class RemoteWorker:
     async def _ask(
         self, session: Session, request: pb.PredictRequest, began: float, timings: dict[str, float]
     ) -> None:
-        limit_s = min(session.span_s, self._limit_s)
+        limit_s = self._limit_s
         try:
             chunk, reply = await session.ask(
                 request, timeout_s=max(0.0, began + limit_s - time.perf_counter())

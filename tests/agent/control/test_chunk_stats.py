@@ -9,7 +9,7 @@ from agent.control.timeline import Planned
 
 
 def planned(value: float, request: int, epoch: int = 0) -> Planned:
-    return Planned(np.array([value, -value], np.float32), 0, 1, request=request, epoch=epoch)
+    return Planned(np.array([value, -value], np.float32), 0, 0, 1, request=request, epoch=epoch)
 
 
 def test_nothing_measured_is_none_not_zero() -> None:
@@ -21,11 +21,16 @@ def test_nothing_measured_is_none_not_zero() -> None:
 
 def test_latency_by_stage_and_what_no_stage_accounts_for() -> None:
     stats = ChunkStats()
-    stats.note(1.0, {"wait_s": 7.0, "pre_s": 0.25, "infer_s": 0.5, "odd": "x", "worse": -1})
+    stats.note(
+        1.0,
+        {"wait_s": 7.0, "pre_s": 0.25, "infer_s": 0.5, "odd": "x", "worse": -1},
+        {"vision_s": 0.125},
+    )
     stages = stats.to_json()["chunk_stages_ms"]
     assert {name: at["p50"] for name, at in stages.items()} == {
         "pre": 250.0,
         "infer": 500.0,
+        "infer/vision": 125.0,
         "transfer": 250.0,
         "idle": 7000.0,
     }

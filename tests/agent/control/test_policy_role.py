@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agent.control.arm import Observation
 from agent.control.asking import Asking
 from agent.control.chunk_stats import ChunkStats
 from agent.control.peers import Peer
 from agent.control.policy_role import SLOTS, PolicyRole
+from agent.control.sources import PolicySource
 from agent.control.timeline import Timeline
 from agent.ipc import Channel, FrameBuffer, FrameLayout
 from tests.helpers import wait_until
@@ -212,6 +214,7 @@ def test_each_action_carries_where_it_came_from(bench: Bench) -> None:
     assert planned is not None
     assert planned.origin() == {
         "observed": 5,
+        "first": 5,
         "generation": 1,
         "request": request,
         "epoch": 0,
@@ -264,3 +267,23 @@ def test_a_policy_that_looks_back_is_shown_the_ticks_before(bench: Bench) -> Non
     bench.role.offer(9, np.full(1, 9, np.float32), {})
     (message,) = worker.wait(5)
     assert message["past"] == [], "what was before a reset is not its past"
+
+
+def test_a_policy_slower_than_its_chunk_is_followed_in_bursts(bench: Bench) -> None:
+    """The arm held for want of a plan: nothing of the chunk has passed meanwhile."""
+    source = PolicySource(bench.timeline, bench.role, bench.stats.seams)
+    peer, worker = bench.ready(1)
+    seen = Observation(STATE, {}, 0.0)
+    assert source.propose(0, seen) is None
+    (message,) = worker.wait(5)
+    for tick in range(1, 30):
+        bench.role.step(tick)
+        assert source.propose(tick, seen) is None
+    payload = np.arange(10, dtype=np.float32).tobytes()
+    worker.send("chunk", payload, request=message["request"], shape=[10, 1])
+    bench.role.step(30)
+    bench.hear(peer)
+    assert source.propose(30, seen) == [0.0]
+    assert source.propose(31, seen) == [1.0]
+    assert source.taken is not None
+    assert (source.taken.observed, source.taken.first) == (0, 30)

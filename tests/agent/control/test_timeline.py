@@ -15,8 +15,8 @@ def chunk(start: float, n: int) -> np.ndarray:
     return np.arange(start, start + n, dtype=np.float32)[:, None]
 
 
-def origin(observed: int, generation: int = 1, digest: str = "d") -> Planned:
-    return Planned(np.zeros(0, np.float32), observed, generation, digest=digest)
+def origin(observed: int, generation: int = 1, digest: str = "d", held: int = 0) -> Planned:
+    return Planned(np.zeros(0, np.float32), observed, observed + held, generation, digest=digest)
 
 
 class Mean:
@@ -30,7 +30,7 @@ class Mean:
     def __call__(self, tick: int, plans: Sequence[Planned]) -> Planned:
         self.merged.append([p.observed for p in plans])
         action = np.mean([p.action for p in plans], axis=0, dtype=np.float32)
-        return Planned(action, plans[-1].observed, plans[-1].generation)
+        return Planned(action, plans[-1].observed, plans[-1].first, plans[-1].generation)
 
 
 def values(timeline: Timeline, ticks: range) -> list[float | None]:
@@ -53,7 +53,13 @@ def test_a_chunk_that_came_too_late_is_of_no_use_and_does_no_harm() -> None:
     timeline = Timeline()
     assert timeline.add(chunk(0, 5), origin(0), now=5) == 0
     assert timeline.remaining(5) == 0
-    assert timeline.observed is None
+    assert timeline.first is None
+
+
+def test_the_plan_does_not_pass_while_the_arm_holds_for_want_of_it() -> None:
+    timeline = Timeline()
+    assert timeline.add(chunk(0, 5), origin(0, held=6), now=7) == 4
+    assert values(timeline, range(7, 12)) == [1, 2, 3, 4, None]
 
 
 def test_the_newest_observation_wins_where_two_overlap_whichever_arrived_first() -> None:

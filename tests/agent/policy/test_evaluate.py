@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ class Oracle:
     """Knows the recording: what it answers is off by ``offset`` units."""
 
     name = "oracle"
+    looks_back = 1
+    timings: ClassVar[dict[str, float]] = {}
 
     def __init__(self, actions: np.ndarray, chunk: int, offset: float) -> None:
         self._chunks = [
@@ -30,6 +33,9 @@ class Oracle:
 
     def noise_shape(self, batch_size: int) -> None:
         return None
+
+    def forget(self, robot: str) -> None:
+        """It knows all in advance."""
 
     def predict(self, batch: dict[str, torch.Tensor], **_: object) -> torch.Tensor:
         return self._chunks.pop(0)

@@ -98,5 +98,6 @@ def test_a_policy_that_looks_at_several_observations(
     config: PreTrainedConfig, layout: FrameLayout
 ) -> None:
     config.n_obs_steps = 2
-    with pytest.raises(ModelError, match="looks at 2 observations at once"):
-        check_fit(config, layout, {})
+    check_fit(config, layout, {})
+    with pytest.raises(ModelError, match="looks at 2 observations at once, here it gets at most 1"):
+        check_fit(config, layout, {}, most_observations=1)

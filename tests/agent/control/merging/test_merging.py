@@ -26,7 +26,7 @@ A = 6
 
 def plans(actions: Sequence[NDArray[np.float32]]) -> list[Planned]:
     return [
-        Planned(action, observed=i, generation=1, request=10 + i, epoch=3, digest="d")
+        Planned(action, observed=i, first=i, generation=1, request=10 + i, epoch=3, digest="d")
         for i, action in enumerate(actions)
     ]
 
@@ -85,7 +85,7 @@ def test_an_ensemble_is_act_s(coefficient: float) -> None:
     timeline = Timeline(ensemble(coefficient))
     for tick in range(ticks):
         expected = theirs.update(torch.from_numpy(chunks[tick : tick + 1]))[0].numpy()
-        origin = Planned(chunks[tick][0], observed=tick, generation=1)
+        origin = Planned(chunks[tick][0], observed=tick, first=tick, generation=1)
         timeline.add(chunks[tick], origin, now=tick)
         planned = timeline.take(tick)
         assert planned is not None
@@ -97,7 +97,7 @@ def test_an_ensemble_is_act_s(coefficient: float) -> None:
 def test_nothing_is_averaged_across_a_swap(change: dict[str, object]) -> None:
     old, new = np.zeros((5, A), np.float32), np.full((5, A), 9.0, np.float32)
     timeline = Timeline(weighted("average"))
-    origin = Planned(old[0], observed=0, generation=1, digest="one")
+    origin = Planned(old[0], observed=0, first=0, generation=1, digest="one")
     timeline.add(old, origin, now=0)
     timeline.add(new, replace(origin, observed=1, **change), now=1)  # type: ignore[arg-type]
     planned = timeline.take(1)

@@ -1,0 +1,59 @@
+"""What the benchmarks of kills and swaps call a violation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.chaos.agent import Traced
+from benchmarks.chaos.judge import Verdict, judge
+
+CHUNK = 10
+
+
+def origin(request: int, observed: int, **fields: Any) -> dict[str, Any]:
+    given = {"generation": 1, "epoch": 0, "digest": "d", "first": observed}
+    return given | {"request": request, "observed": observed} | fields
+
+
+def run(*origins: dict[str, Any] | None, **fields: Any) -> list[Traced]:
+    """Ticks 0, 1, … that acted on these."""
+    given: dict[str, Any] = {"heard_s": 0.0, "lateness_s": 0.0, "skipped": 0, "epoch": 0} | fields
+    return [Traced(number=i, origin=o, **given) for i, o in enumerate(origins)]
+
+
+def what(ticks: list[Traced]) -> Verdict:
+    return judge(ticks, CHUNK)
+
+
+def test_a_run_as_it_should_be() -> None:
+    verdict = what(run(None, origin(1, 0), origin(1, 0), origin(2, 2, digest="e"), None))
+    assert verdict.violations == []
+    assert (verdict.ticks, verdict.starved, verdict.late) == (5, 2, 0)
+    assert verdict.models == {"d": 2, "e": 1}
+
+
+def test_a_tick_that_is_missing_was_lost_and_one_that_was_skipped_is_late() -> None:
+    ticks = run(None, None, None)
+    assert "lost" in what([ticks[0], ticks[2]]).violations[0]
+    skipped = what([ticks[0], replace(ticks[2], skipped=1)])
+    assert (skipped.violations, skipped.late) == ([], 1)
+
+
+def test_what_was_planned_before_a_reset_is_stale() -> None:
+    assert "epoch 0" in what(run(origin(1, 0), epoch=1)).violations[0]
+
+
+def test_what_does_not_answer_for_the_tick_is_stale() -> None:
+    assert what(run(origin(1, 5))).violations, "of an observation that was not made yet"
+    ticks = run(*[origin(1, 0)] * (CHUNK + 1))
+    assert len(what(ticks).violations) == 1, "a chunk is over"
+    assert what(run(*[None] * 5, *[origin(1, 0, first=5)] * CHUNK)).violations == []
+
+
+def test_an_older_observation_after_a_newer_one_is_a_step_back() -> None:
+    assert "older" in what(run(None, None, origin(2, 2), origin(1, 1))).violations[0]
+
+
+def test_two_models_in_one_answer_are_mixed() -> None:
+    assert "mixed" in what(run(origin(1, 0), origin(1, 0, digest="e"))).violations[0]

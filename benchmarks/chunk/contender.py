@@ -70,7 +70,7 @@ def _lerobot(folder: str, name: str) -> tuple[Any, problem.Batch, Chunk]:
     if name == FP32:
         policy = policy.float()
     else:
-        # LeRobot gets the VLM of a published checkpoint by `from_pretrained(torch_dtype="bfloat16")`.
+        # LeRobot gets the VLM of a published checkpoint with `torch_dtype="bfloat16"`.
         # Built from its configuration alone, as here without the hub, its vision tower is in fp32.
         policy.model.vlm_with_expert.vlm.to(torch.bfloat16)
     preprocess, _ = make_pre_post_processors(

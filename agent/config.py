@@ -164,8 +164,11 @@ class DoctorConfig:
     # The arm; without one only the host is checked.
     robot: RobotConfig | None = None
     policy: PolicyRef = field(default_factory=PolicyRef)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     federation: FederationConfig = field(default_factory=FederationConfig)
+    # Control rate in Hz.
+    fps: int = 30
     rename_map: dict[str, str] = field(default_factory=dict)
     # A recording whose joints are looked at: a folder, or a hub id that is on this machine. The
     # agent's own data set is looked at as well.
@@ -179,9 +182,14 @@ class DoctorConfig:
     json: bool = False
 
     @property
+    def robot_name(self) -> str:
+        return self.name or (self.robot.id if self.robot else None) or "robot"
+
+    @property
     def state(self) -> StateDir:
-        name = self.name or (self.robot.id if self.robot else None) or "robot"
-        return StateDir(Path(self.state_dir)) if self.state_dir else StateDir.default(name)
+        return (
+            StateDir(Path(self.state_dir)) if self.state_dir else StateDir.default(self.robot_name)
+        )
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,9 @@ from agent.config import DoctorConfig
 from agent.control.build import make_robot
 from agent.doctor import cameras, fleet, host, port, servos, travel
 from agent.doctor.check import Check, Finding, Verdict
+from agent.doctor.policy_server import policy_server
 from agent.ipc import FrameLayout
+from agent.policy.engines.choice import check_possible
 from agent.policy.load import check_fit, read_config
 from robots.arm.parts import followers
 from robots.arm.ranges import joint_ranges
@@ -43,6 +45,10 @@ def plan(config: DoctorConfig, stack: ExitStack) -> dict[str, Check]:
     checks |= _of_recordings(config, robot)
     if config.policy.path:
         checks["policy"] = lambda: _policy(config, layout)
+    if config.inference.server:
+        checks["policy server"] = lambda: policy_server(
+            config.inference, config.robot_name, config.fps, layout, config.rename_map
+        )
     checks["disk"] = lambda: _disk(config, robot)
     checks["clock"] = host.clock
     if config.broker.host:
@@ -101,6 +107,7 @@ def _policy(config: DoctorConfig, layout: FrameLayout | None) -> Iterator[Findin
     detail = f"{policy.type} at {config.policy.path}"
     if layout is not None:
         check_fit(policy, layout, config.rename_map)
+        check_possible(policy.type, config.inference.engine, config.inference.precision)
         detail += " fits this robot"
     yield Finding("policy", Verdict.OK, detail)
 

@@ -2,7 +2,15 @@
 
 A chunk observed at tick t0 arrives L ticks later, and its first L actions have passed by then. So
 it is asked for once ``horizon`` actions of the plan have been carried out (sooner is wasted work,
-later is blind driving), and in any case L ticks before the plan ends. Pure: no clock, no timeline.
+later is blind driving), and in any case L ticks before the plan ends.
+
+That much warning a chunk of H actions can give only if L ≤ H/2. Beyond, the arm can't but hold now
+and then. Asked with r actions left, a chunk arrives when those are over and the arm has held L − r
+ticks, and brings H − r more: the arm moves (H − r) of L + H − 2r ticks, where r ≤ H/2 (no more are
+left when a chunk arrives). That is most with r = H/2 while L < H, and with r = 0 from there on,
+where a chunk that is asked for while the arm moves would be over when it comes.
+
+Pure: no clock, no timeline.
 """
 
 from __future__ import annotations
@@ -42,5 +50,8 @@ class Asking:
         """
         if age is None:
             return True
+        latency = self.ticks(latency_s)
+        if latency >= chunk_size:
+            return left <= 0
         horizon = min(self._horizon or chunk_size // 2, chunk_size)
-        return age >= horizon or left <= self.ticks(latency_s) + _SPARE_TICKS
+        return age >= horizon or left <= min(latency + _SPARE_TICKS, chunk_size // 2)

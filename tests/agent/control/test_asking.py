@@ -35,8 +35,40 @@ def test_or_as_much_as_the_user_says() -> None:
 
 
 def test_a_slow_policy_is_asked_so_early_that_the_plan_does_not_end() -> None:
-    assert asked_at(Asking(PERIOD_S, horizon=15), 1.0) == 7
-    assert asked_at(Asking(PERIOD_S, horizon=15), 60.0) == 0
+    assert asked_at(Asking(PERIOD_S, horizon=15), 0.7) == 10
+
+
+def test_one_that_takes_more_than_half_its_chunk_is_asked_with_half_of_it_left() -> None:
+    assert asked_at(Asking(PERIOD_S, horizon=15), 1.9) == 9
+
+
+def test_one_that_takes_longer_than_its_chunk_is_asked_when_the_arm_stands() -> None:
+    """What it sees while the arm moves would be over when its chunk comes."""
+    assert asked_at(Asking(PERIOD_S, horizon=3), 2.0) == 19
+
+
+@pytest.mark.parametrize(("latency", "moves"), [(5, 1.0), (10, 1.0), (16, 0.62), (30, 0.4)])
+def test_how_much_the_arm_moves(latency: int, moves: float) -> None:
+    """Played tick by tick with chunks of 20, beside what the module says: all of the time while
+    L ≤ H/2, H/2L of it while L < H, H/(L + H) beyond."""
+    asking, size = Asking(PERIOD_S, horizon=19), 20
+    first = arrives = held = moved = 0
+    asked = (0, 0)
+    planned, waiting = False, False
+    for tick in range(5000):
+        if waiting and tick >= arrives:
+            planned, waiting, first = True, False, asked[0] + held - asked[1]
+        left = max(0, first + size - tick) if planned else 0
+        if not waiting and asking.wanted(
+            age=tick - first if left else None,
+            left=max(0, left - 1),
+            latency_s=latency * PERIOD_S if tick else None,
+            chunk_size=size,
+        ):
+            waiting, arrives, asked = True, tick + latency, (tick, held)
+        moved += left > 0
+        held += left <= 0
+    assert moved / 5000 == pytest.approx(moves, abs=0.03)
 
 
 @pytest.mark.parametrize(("latency_s", "ticks"), [(None, 0), (0.0, 0), (0.01, 1), (0.21, 3)])

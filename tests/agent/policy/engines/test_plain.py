@@ -1,4 +1,5 @@
-"""Any policy through LeRobot's own ``predict_action_chunk``: ACT; Diffusion, which looks back."""
+"""Any policy through LeRobot's own ``predict_action_chunk``: ACT; VQ-BeT and, where its package is
+installed, Diffusion, which look back."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
 from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
-from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
+from lerobot.policies.pretrained import PreTrainedPolicy
+from lerobot.policies.vqbet.configuration_vqbet import VQBeTConfig
+from lerobot.policies.vqbet.modeling_vqbet import VQBeTPolicy
 
 from agent.policy.engines.plain import PlainEngine
 from robots.errors import ModelError
@@ -30,9 +33,10 @@ def observation(seed: int, rows: int = 1) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def diffusion() -> DiffusionPolicy:
-    torch.manual_seed(0)
+def _diffusion() -> PreTrainedPolicy:
+    pytest.importorskip("diffusers", reason="its import slows the start of every process")
+    from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
+
     config = DiffusionConfig(
         input_features=INPUTS,
         output_features=OUTPUTS,
@@ -48,7 +52,37 @@ def diffusion() -> DiffusionPolicy:
         n_groups=4,
         num_inference_steps=2,
     )
-    return DiffusionPolicy(config).eval()
+    return DiffusionPolicy(config)
+
+
+def _vqbet() -> PreTrainedPolicy:
+    config = VQBeTConfig(
+        input_features=INPUTS,
+        output_features=OUTPUTS,
+        device="cpu",
+        n_obs_steps=2,
+        crop_shape=None,
+        pretrained_backbone_weights=None,
+        use_group_norm=True,
+        spatial_softmax_num_keypoints=4,
+        vqvae_embedding_dim=16,
+        vqvae_enc_hidden_dim=16,
+        gpt_input_dim=32,
+        gpt_output_dim=32,
+        gpt_hidden_dim=32,
+        gpt_n_layer=1,
+        gpt_n_head=2,
+    )
+    policy = VQBeTPolicy(config)
+    # As after its first stage of training; LeRobot warns otherwise.
+    policy.vqbet.action_head.vqvae_model.discretized.fill_(True)
+    return policy
+
+
+@pytest.fixture(scope="module", params=[_vqbet, _diffusion])
+def looking_back(request: pytest.FixtureRequest) -> PreTrainedPolicy:
+    torch.manual_seed(0)
+    return request.param().eval()
 
 
 def test_act() -> None:
@@ -75,25 +109,25 @@ def test_act() -> None:
     torch.testing.assert_close(chunk, policy.predict_action_chunk(observation(0, rows=2)))
 
 
-def test_what_diffusion_saw_before_is_lerobots(diffusion: DiffusionPolicy) -> None:
-    engine = PlainEngine(diffusion)
+def test_what_it_saw_before_is_lerobots(looking_back: PreTrainedPolicy) -> None:
+    engine = PlainEngine(looking_back)
     ours = []
     for seed in range(3):
         torch.manual_seed(seed)
         ours.append(engine.predict(observation(seed), robots=["a"]))
 
-    diffusion.reset()
+    looking_back.reset()
     for seed in range(3):
         torch.manual_seed(seed)
-        first = diffusion.select_action(observation(seed))
+        first = looking_back.select_action(observation(seed))
         torch.testing.assert_close(ours[seed][:, 0], first)
         # Only the queue of actions is emptied: LeRobot's is asked anew, its past stays.
-        diffusion._queues["action"].clear()
-    diffusion.reset()
+        looking_back._queues["action"].clear()
+    looking_back.reset()
 
 
-def test_what_is_remembered_counts_as_what_was_asked_about(diffusion: DiffusionPolicy) -> None:
-    told, asked = PlainEngine(diffusion), PlainEngine(diffusion)
+def test_what_is_remembered_counts_as_what_was_asked_about(looking_back: PreTrainedPolicy) -> None:
+    told, asked = PlainEngine(looking_back), PlainEngine(looking_back)
     assert told.looks_back == 2
     told.remember(observation(0), robots=["a"])
     asked.predict(observation(0), robots=["a"])
@@ -104,12 +138,12 @@ def test_what_is_remembered_counts_as_what_was_asked_about(diffusion: DiffusionP
     assert torch.equal(*chunks)
 
 
-def test_robots_that_share_a_policy_keep_their_own_past(diffusion: DiffusionPolicy) -> None:
+def test_robots_that_share_a_policy_keep_their_own_past(looking_back: PreTrainedPolicy) -> None:
     def chunk(engine: PlainEngine, seed: int, robots: list[str]) -> torch.Tensor:
         torch.manual_seed(9)
         return engine.predict(observation(seed, rows=len(robots)), robots=robots)
 
-    shared, alone = PlainEngine(diffusion), PlainEngine(diffusion)
+    shared, alone = PlainEngine(looking_back), PlainEngine(looking_back)
     for engine in (shared, alone):
         chunk(engine, 0, ["a"])
     chunk(shared, 1, ["b"])
@@ -117,9 +151,9 @@ def test_robots_that_share_a_policy_keep_their_own_past(diffusion: DiffusionPoli
     assert torch.equal(chunk(shared, 2, ["a"]), chunk(alone, 2, ["a"]))
 
 
-def test_what_is_forgotten_is_not_the_past_of_what_comes(diffusion: DiffusionPolicy) -> None:
+def test_what_is_forgotten_is_not_the_past_of_what_comes(looking_back: PreTrainedPolicy) -> None:
     def last(*seeds: int, forget: bool) -> torch.Tensor:
-        engine = PlainEngine(diffusion)
+        engine = PlainEngine(looking_back)
         for seed in seeds:
             torch.manual_seed(9)
             chunk = engine.predict(observation(seed), robots=["a"])
@@ -131,7 +165,7 @@ def test_what_is_forgotten_is_not_the_past_of_what_comes(diffusion: DiffusionPol
     assert not torch.equal(last(0, 1, forget=False), last(1, forget=False))
 
 
-def test_a_policy_without_chunks_is_a_clear_error(diffusion: DiffusionPolicy) -> None:
+def test_a_policy_without_chunks_is_a_clear_error(looking_back: PreTrainedPolicy) -> None:
     class NoChunks(torch.nn.Module):
         """As LeRobot's policies that act one step at a time."""
 

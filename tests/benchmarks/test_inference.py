@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks import load, robots, uplink
-from benchmarks.inference.figures import Figures
+from benchmarks import robots, uplink
 from benchmarks.inference.servers import SERVERS
 from benchmarks.inference.setting import Setting, setting
 
@@ -38,20 +37,6 @@ def each[T](names: object, measure: Callable[[str], T]) -> dict[str, T]:
     listed = [*names]  # type: ignore[call-overload]
     with ThreadPoolExecutor() as pool:
         return dict(zip(listed, pool.map(measure, listed), strict=True))
-
-
-def test_control_under_load(given: Setting) -> None:
-    def measure(name: str) -> Figures:
-        return load.measure(given, seconds=2.0, repeats=1, always=True, names=(name,))[name]
-
-    # LeRobot's client and server: see below.
-    results = each(("LeRobot RTC", "Armada"), measure)
-    for name, result in results.items():
-        assert result.actions, name
-        assert len(load.row(name, result)) == len(load.HEADERS)
-    assert results["Armada"].chunks
-    assert results["Armada"].stale == 0
-    assert not results["Armada"].died
 
 
 def test_a_black_hole_in_the_uplink(given: Setting, servers: None) -> None:

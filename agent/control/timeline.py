@@ -111,7 +111,8 @@ class Timeline:
         if useful <= 0:
             return 0
         self._chunks.append(_Chunk(chunk, origin))
-        self._chunks.sort(key=lambda c: (c.origin.generation, c.origin.observed))
+        # Not by generation: a remote worker's is the least, however new what it answers is.
+        self._chunks.sort(key=lambda c: c.origin.observed)
         del self._chunks[:-_MOST_CHUNKS]
         return useful
 

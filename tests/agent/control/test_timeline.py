@@ -96,6 +96,15 @@ def test_chunks_of_two_models_are_never_merged() -> None:
         assert values(timeline, range(2, 6)) == [10, 11, 12, 5]
 
 
+def test_a_remote_chunk_takes_over_from_an_older_local_one() -> None:
+    """Its generation is 0, whichever the local ones have come to."""
+    timeline = Timeline()
+    timeline.add(chunk(0, 6), origin(0, generation=3), now=0)
+    timeline.add(chunk(10, 6), origin(2, generation=0), now=3)
+    assert timeline.first == 2
+    assert values(timeline, range(3, 9)) == [11, 12, 13, 14, 15, None]
+
+
 def test_a_gap_ends_what_remains() -> None:
     timeline = Timeline()
     timeline.add(chunk(0, 3), origin(0), now=0)

@@ -6,6 +6,7 @@ holds the session decides what a failure means (``worker.py``).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -276,6 +277,15 @@ class Session:
             yield
         except grpc.aio.AioRpcError as error:
             raise _answer_error(error, self._endpoint.address) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody gave the call up: the connection was closed under it.
+            raise AnswerError(
+                f"the connection to the policy server at {self._endpoint.address} was closed",
+                code=grpc.StatusCode.CANCELLED,
+            ) from error
 
 
 def _answer_error(error: grpc.aio.AioRpcError, address: str) -> AnswerError:

@@ -14,10 +14,10 @@
                                           or error{request, message}
     ← retire{}
 
-Control knows no gRPC. Every request ends in a chunk or an error within the time that a chunk lasts;
-an answer after that would say nothing of the future. A link that is down, or a server that failed
-three times in a row, is told at once and tried again with jittered back-off; a server that was
-restarted is asked on as soon as it listens.
+Control knows no gRPC. Every request ends in a chunk or an error, before control's own
+deadline: a late chunk is still of use to an arm that holds until it is there. A link that is down,
+or a server that failed three times in a row, is told at once and tried again with jittered
+back-off; a server that was restarted is asked on as soon as it listens.
 
 Exit status: 0 retired or control is gone, 2 a wrong token file or certificate.
 """

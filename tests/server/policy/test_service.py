@@ -158,6 +158,19 @@ async def test_what_would_come_too_late_is_not_computed(model: Model) -> None:
         assert server.batcher._queue == []
 
 
+async def test_a_question_ends_in_an_error_when_its_connection_is_closed(model: Model) -> None:
+    """A server that ends in good order says so at once, with questions still open: the robot leaves
+    it, and control must hear that no answer comes."""
+    async with hosted(model, start=False) as server:
+        session = await server.open()
+        asking = asyncio.create_task(ask(session, 1))
+        await queued(server.batcher, 1)
+        await session.close()
+        code, text = await code_of(asking)
+        assert code is Code.CANCELLED
+        assert "was closed" in text
+
+
 async def test_a_busy_server_says_when_to_come_back(model: Model) -> None:
     async with hosted(model, start=False, max_batch=1) as server:
         sessions = [await server.open(f"arm{n}") for n in range(3)]

@@ -116,7 +116,8 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     )
     sources: dict[str, Source] = {"hold": Hold()}
     if config.has_policy:
-        sources["policy"] = PolicySource(timeline, policy, chunks.seams)
+        played = isinstance(robot, ReplayRobot)
+        sources["policy"] = PolicySource(timeline, policy, chunks.seams, played=played)
     if teleop is not None:
         sources["teleop"] = teleop
     schedule = EpisodeSchedule(

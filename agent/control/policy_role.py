@@ -85,7 +85,7 @@ class PolicyRole:
         self._requests = 0
         self._now = 0
         self._held = 0
-        self._past: deque[Frame] = deque()
+        self._past: deque[tuple[int, Frame]] = deque()
         self.epoch = 0
         self.task = str(welcome["task"])
 
@@ -108,19 +108,22 @@ class PolicyRole:
         worker = self._active
         if worker is None:
             return
+        while self._past and self._past[0][0] <= tick - worker.looks_back:
+            # Also after ticks without a worker or with a picture that was not to be shown.
+            self._past.popleft()
         if worker.may_be_asked and self._wanted(tick, worker):
             self._ask(worker, tick, (state, images))
         if worker.looks_back > 1:
-            self._keep((state, images), worker.looks_back - 1)
+            self._keep(tick, (state, images))
 
     def hold(self) -> None:
         """The arm holds for want of a plan in this tick."""
         self._held += 1
 
     def _ask(self, worker: Worker, tick: int, newest: Frame) -> None:
-        frames = [newest, *reversed(self._past)]
-        slots = [worker.slot + i for i in range(min(len(frames), worker.looks_back))]
-        for slot, frame in zip(slots, frames, strict=False):
+        frames = [newest, *(frame for _, frame in reversed(self._past))]
+        slots = [worker.slot + i for i in range(len(frames))]
+        for slot, frame in zip(slots, frames, strict=True):
             self._show(slot, frame)
         self._requests += 1
         worker.request = Request(self._requests, tick, self.epoch, time.monotonic(), self._held)
@@ -145,13 +148,11 @@ class PolicyRole:
         for key, view in views.images.items():
             view[:] = images[key]
 
-    def _keep(self, frame: Frame, length: int) -> None:
+    def _keep(self, tick: int, frame: Frame) -> None:
         """Copied: a camera may write its next picture over this one."""
         state, images = frame
         shown = self._buffer.layout.images
-        self._past.append((state.copy(), {i.key: images[i.key].copy() for i in shown}))
-        while len(self._past) > length:
-            self._past.popleft()
+        self._past.append((tick, (state.copy(), {i.key: images[i.key].copy() for i in shown})))
 
     @property
     def ready(self) -> bool:
@@ -183,7 +184,8 @@ class PolicyRole:
         elif message.kind == "chunk":
             self._on_chunk(worker, message)
         elif message.kind == "error":
-            worker.failed()
+            if worker.request and message.fields.get("request") == worker.request.number:
+                worker.failed()
             self._emit("policy_error", message.text("message"), generation=worker.generation)
         elif message.kind == "failed":
             self._emit("policy_failed", message.text("message"), generation=worker.generation)
@@ -199,7 +201,7 @@ class PolicyRole:
                 "policy_lost",
                 "the policy worker is gone; the arm goes on with what is planned, then holds",
                 generation=worker.generation,
-                planned_ticks=self._timeline.remaining(self._now),
+                planned_ticks=self._timeline.remaining(self._now + 1),
             )
             self._take_over()
 
@@ -271,7 +273,8 @@ class PolicyRole:
             epoch=request.epoch,
             digest=self._digest(worker, message),
         )
-        useful = self._timeline.add(chunk, origin, now=self._now)
+        # Messages are heard before the tick that they come in is told here.
+        useful = self._timeline.add(chunk, origin, now=self._now + 1)
         self._stats.chunks += 1
         if useful == 0:
             self._stats.stale += 1

@@ -43,14 +43,24 @@ class Hold:
 
 class PolicySource:
     """Takes this tick's action from the timeline and offers the observation to the policy, unless
-    a picture in it is old, black or frozen."""
+    a picture in it is old, black or frozen.
+
+    Args:
+        timeline: What is planned.
+        role: Is asked for more.
+        seams: Where jumps are counted.
+        played: The arm is a recording, which goes on while nothing is planned: a plan passes then.
+    """
 
     name = "policy"
 
-    def __init__(self, timeline: Timeline, role: PolicyRole, seams: Seams) -> None:
+    def __init__(
+        self, timeline: Timeline, role: PolicyRole, seams: Seams, *, played: bool = False
+    ) -> None:
         self._timeline = timeline
         self._role = role
         self._seams = seams
+        self._played = played
         self.taken: Planned | None = None
 
     def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
@@ -58,10 +68,11 @@ class PolicySource:
             self._role.offer(tick, observation.state, observation.images)
         self.taken = planned = self._timeline.take(tick)
         self._seams.note(tick, planned)
-        if planned is None:
+        if planned is not None:
+            return planned.action
+        if not self._played:
             self._role.hold()
-            return None
-        return planned.action
+        return None
 
     def reset(self) -> None:
         self._role.reset()

@@ -287,3 +287,64 @@ def test_a_policy_slower_than_its_chunk_is_followed_in_bursts(bench: Bench) -> N
     assert source.propose(31, seen) == [1.0]
     assert source.taken is not None
     assert (source.taken.observed, source.taken.first) == (0, 30)
+
+
+def test_a_recording_goes_on_while_nothing_is_planned(bench: Bench) -> None:
+    """It is no arm that holds: a chunk is compared with what was recorded at its own ticks."""
+    source = PolicySource(bench.timeline, bench.role, bench.stats.seams, played=True)
+    peer, worker = bench.ready(1)
+    seen = Observation(STATE, {}, 0.0)
+    assert source.propose(0, seen) is None
+    (message,) = worker.wait(5)
+    for tick in range(1, 4):
+        bench.role.step(tick)
+        assert source.propose(tick, seen) is None
+    payload = np.arange(10, dtype=np.float32).tobytes()
+    worker.send("chunk", payload, request=message["request"], shape=[10, 1])
+    bench.hear(peer)
+    bench.role.step(4)
+    assert source.propose(4, seen) == [4.0]
+
+
+def test_what_was_seen_long_ago_is_not_the_ticks_before(bench: Bench) -> None:
+    """A worker died and another came, or a picture was not to be shown for a while."""
+    peer, worker = bench.worker(1)
+    worker.send("ready", digest="d", chunk_size=10, looks_back=3)
+    bench.hear(peer)
+    for tick in range(3):
+        bench.role.offer(tick, np.full(1, tick, np.float32), {})
+    bench.role.on_lost(peer)
+    bench.role.offer(3, STATE, {})
+    peer, worker = bench.worker(1)
+    worker.send("ready", digest="d", chunk_size=10, looks_back=3)
+    bench.hear(peer)
+    bench.role.offer(4, np.full(1, 4, np.float32), {})
+    (message,) = worker.wait(5)
+    assert [float(bench.buffer[s].state[0]) for s in message["past"]] == [2.0]
+    bench.answer(peer, worker, message["request"])
+    bench.role.offer(40, np.full(1, 40, np.float32), {})
+    (message,) = worker.wait(5)
+    assert message["past"] == []
+
+
+def test_an_error_of_another_request_leaves_the_one_in_flight(bench: Bench) -> None:
+    """What it looks at must stay as it is until its own answer."""
+    peer, worker = bench.ready(1)
+    request = bench.ask(worker, 0)
+    worker.send("error", request=request - 1, message="late")
+    bench.hear(peer)
+    assert bench.kinds()[-1] == "policy_error"
+    bench.role.offer(1, STATE, {})
+    assert worker.wait(0.05) == []
+    bench.answer(peer, worker, request)
+    assert bench.stats.chunks == 1
+
+
+def test_a_chunk_of_which_nothing_is_left_for_the_next_tick_is_stale(bench: Bench) -> None:
+    """What comes during tick 10 is heard before it and acted on in it; the last action was 9's."""
+    peer, worker = bench.ready(1)
+    request = bench.ask(worker, 0)
+    bench.role.step(9)
+    bench.answer(peer, worker, request)
+    assert bench.stats.stale == 1
+    assert bench.timeline.first is None

@@ -82,7 +82,7 @@ class Seams:
         if before.epoch != planned.epoch or before.action.shape != planned.action.shape:
             return
         jumps = self._inner if before.request == planned.request else self._seam
-        jumps.note(planned.action - before.action)
+        jumps.note(np.abs(planned.action.astype(np.float64) - before.action))
 
     def to_json(self) -> dict[str, Any]:
         return {"seams": self._seam.to_json(), "within_chunks": self._inner.to_json()}
@@ -94,8 +94,7 @@ class _Jumps:
         self._squares: NDArray[np.float64] = np.zeros(0)
         self._most: NDArray[np.float64] = np.zeros(0)
 
-    def note(self, jump: NDArray[np.float32]) -> None:
-        size = np.abs(jump).astype(np.float64)
+    def note(self, size: NDArray[np.float64]) -> None:
         if not self._count:
             self._squares, self._most = np.zeros_like(size), np.zeros_like(size)
         self._count += 1

@@ -272,6 +272,8 @@ class Driver:
         if not self._parking.active:
             self._set_out(now)
             if self.park:
+                # It moves without the policy: what it is computing is for another pose.
+                self.source.reset()
                 self._emit("parked", f"nothing to do for {self._park_after_s:g} s")
         way = self._way_back(now)
         return self._last if way is None else way

@@ -17,7 +17,9 @@ def ensemble(coefficient: float) -> Average:
     """The merge whose m is ``coefficient``."""
 
     def weights(n: int) -> NDArray[np.float32]:
-        raw = np.exp(-coefficient * np.arange(n))
+        exponents = -coefficient * np.arange(n)
+        # Scaled before, not only after: a large m must not overflow.
+        raw = np.exp(exponents - exponents.max())
         shares: NDArray[np.float32] = (raw / raw.sum()).astype(np.float32)
         return shares
 

@@ -55,3 +55,10 @@ def test_a_pause_or_a_reset_is_no_seam() -> None:
     seams.note(3, planned(50, 3, epoch=1))
     seams.note(7, planned(99, 4, epoch=1))
     assert seams.to_json()["seams"]["count"] == 0
+
+
+def test_a_jump_beyond_fp32_is_still_a_number() -> None:
+    seams = Seams()
+    for tick, value in enumerate([3e38, -3e38]):
+        seams.note(tick, planned(value, 1))
+    assert np.isfinite(seams.to_json()["within_chunks"]["max"]).all()

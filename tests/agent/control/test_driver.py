@@ -109,7 +109,9 @@ def test_with_nothing_to_do_for_long_it_parks_and_goes_on_when_there_is(tmp_path
     bench = Bench(tmp_path, park_after_s=0.1)
     wait_until(lambda: bench.loop.stats.driven > 10)
     value, bench.leader.value = bench.leader.value, None
+    resets = bench.leader.resets
     bench.hear("parked")
+    assert bench.leader.resets == resets + 1, "what a policy computes meanwhile is for another pose"
     wait_until(lambda: bench.arm.sent[-1] == pytest.approx([1.0, 2.0], abs=1e-2))
     driven = bench.loop.stats.driven
     bench.leader.value = value

@@ -93,6 +93,13 @@ def test_an_ensemble_is_act_s(coefficient: float) -> None:
         np.testing.assert_allclose(planned.action, expected, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("coefficient", [-50.0, 50.0])
+def test_a_large_coefficient_is_no_overflow(coefficient: float) -> None:
+    origin = Planned(np.zeros(A, np.float32), observed=0, first=0, generation=1)
+    plans = [replace(origin, action=np.full(A, i, np.float32)) for i in range(50)]
+    assert ensemble(coefficient)(0, plans).action == pytest.approx(49 * (coefficient < 0))
+
+
 @pytest.mark.parametrize("change", [{"generation": 2}, {"digest": "other"}])
 def test_nothing_is_averaged_across_a_swap(change: dict[str, object]) -> None:
     old, new = np.zeros((5, A), np.float32), np.full((5, A), 9.0, np.float32)

@@ -1,8 +1,8 @@
 """What must hold of every tick, whatever was killed or swapped; what does not is a violation.
 
 *Lost*: a tick that control did not have. *Stale*: an action of a chunk that was asked for before
-the last reset, or that does not answer for this tick, or that is older than what the tick before
-acted on. *Mixed*: one request answered by two models.
+the last reset, or that does not answer for this tick, or that is older than what was acted on
+before. *Mixed*: one request answered by two models.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks.chaos.agent import Traced
 from benchmarks.inference.job import FPS
@@ -44,6 +45,7 @@ def judge(ticks: Sequence[Traced], chunk: int) -> Verdict:
     verdict = Verdict(ticks=len(ticks))
     answered: dict[int, tuple[str, int]] = {}
     before: Traced | None = None
+    last: dict[str, Any] | None = None
     for tick in ticks:
         verdict.late += tick.skipped + (tick.lateness_s > 0.5 / FPS)
         if before is not None and tick.number != before.number + 1 + tick.skipped:
@@ -57,12 +59,15 @@ def judge(ticks: Sequence[Traced], chunk: int) -> Verdict:
             model = origin["digest"], origin["generation"]
             if answered.setdefault(origin["request"], model) != model:
                 verdict.violations.append(f"tick {tick.number}: mixed, {model}")
-            if before is not None and before.origin is not None:
-                last = before.origin
-                if last["epoch"] == origin["epoch"] and origin["observed"] < last["observed"]:
-                    verdict.violations.append(f"tick {tick.number}: older than the one before")
+            if last is not None and _older(origin, last):
+                verdict.violations.append(f"tick {tick.number}: older than the one before")
+            last = origin
         before = tick
     return verdict
+
+
+def _older(origin: dict[str, Any], last: dict[str, Any]) -> bool:
+    return bool(last["epoch"] == origin["epoch"] and origin["observed"] < last["observed"])
 
 
 def _stale(tick: Traced, chunk: int) -> list[str]:

@@ -53,6 +53,7 @@ def test_what_does_not_answer_for_the_tick_is_stale() -> None:
 
 def test_an_older_observation_after_a_newer_one_is_a_step_back() -> None:
     assert "older" in what(run(None, None, origin(2, 2), origin(1, 1))).violations[0]
+    assert "older" in what(run(None, None, origin(2, 2), None, origin(1, 1))).violations[0]
 
 
 def test_two_models_in_one_answer_are_mixed() -> None:

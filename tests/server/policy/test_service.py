@@ -68,7 +68,6 @@ async def test_a_robot_is_told_what_to_send_and_what_comes_back(model: Model) ->
 
         assert session.digest == model.digest
         assert session.chunk_size == model.chunk_size == 30
-        assert session.span_s == 1.0
         chunk, reply = await ask(session, 3)
         assert chunk.shape == (30, 6)
         assert (reply.request, reply.tick, reply.epoch) == (3, 43, 7)

@@ -49,14 +49,14 @@ class ChunkStats:
                 self._stages.setdefault(name, deque(maxlen=_RECENT)).append(seconds)
 
     def to_json(self) -> dict[str, Any]:
+        latency = _ms(self._latency)
         return {
             "chunks": self.chunks,
             "stale_chunks": self.stale,
-            "chunk_latency_ms_p50": _ms(self._latency, 0.5),
-            "chunk_latency_ms_p95": _ms(self._latency, 0.95),
+            "chunk_latency_ms_p50": latency["p50"],
+            "chunk_latency_ms_p95": latency["p95"],
             "chunk_stages_ms": {
-                name.removesuffix("_s"): {"p50": _ms(values, 0.5), "p95": _ms(values, 0.95)}
-                for name, values in self._stages.items()
+                name.removesuffix("_s"): _ms(values) for name, values in self._stages.items()
             },
             "chunk_bytes_up": self.bytes_up,
             "chunk_bytes_down": self.bytes_down,
@@ -119,5 +119,12 @@ def _numbers(said: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _ms(values: deque[float], q: float) -> float | None:
-    return round(1e3 * float(np.quantile(values, q)), 3) if values else None
+def _ms(values: deque[float]) -> dict[str, float | None]:
+    """Median and 95 % quantile; by sorting, which costs a tick less than numpy's interpolation."""
+    if not values:
+        return {"p50": None, "p95": None}
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return {
+        name: round(1e3 * ordered[round(q * last)], 3) for name, q in (("p50", 0.5), ("p95", 0.95))
+    }

@@ -68,7 +68,7 @@ class PolicyWorkers:
                 child.signal(signal.SIGKILL)
 
     def proved(self, pid: int) -> None:
-        """This one has loaded its model and answered: what ends it now is no wrong model."""
+        """This one has loaded its model and computed chunks with it, if only to warm up."""
         for child in self._all():
             if child.pid == pid:
                 child.proved()

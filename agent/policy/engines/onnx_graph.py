@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import Tensor
 
+from robots.errors import ModelError
+
 MICROSOFT = "com.microsoft"
 """The domain of the runtime's own operators."""
 
@@ -127,8 +129,17 @@ class Graph:
 
 
 def run(session: onnxruntime.InferenceSession, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    """Run once; the outputs are torch's without a copy."""
+    """Run once; the outputs are torch's without a copy.
+
+    Raises:
+        ModelError: the runtime fails, for want of memory, say.
+    """
     arrays = {
         name: np.ascontiguousarray(tensor.detach().numpy()) for name, tensor in inputs.items()
     }
-    return [torch.from_numpy(array) for array in session.run(None, arrays)]
+    try:
+        outputs = session.run(None, arrays)
+    except Exception as error:
+        # The runtime's errors have no root of their own; uncaught they end a server's one thread.
+        raise ModelError(f"ONNX Runtime fails: {error}") from error
+    return [torch.from_numpy(array) for array in outputs]

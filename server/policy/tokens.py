@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import secrets
 from pathlib import Path
 
-from agent.policy.atomic import write_text
+from agent.policy.atomic import replacing
 from robots.errors import ConfigError
 from robots.names import check_name
 
@@ -30,7 +31,7 @@ class Tokens:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._digests: dict[str, str] = {}
 
     def robots(self) -> list[str]:
@@ -74,7 +75,8 @@ class Tokens:
     def _read(self) -> dict[str, str]:
         try:
             status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size)
+            # Two changes can come within one tick of the file system's clock.
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             if stamp != self._stamp:
                 digests = json.loads(self._path.read_text(encoding="utf-8"))
                 if not isinstance(digests, dict) or not all(
@@ -92,8 +94,14 @@ class Tokens:
 
     def _write(self, digests: dict[str, str]) -> None:
         try:
-            write_text(self._path, json.dumps(digests, indent=1))
-            self._path.chmod(_MODE)
+            with replacing(self._path) as temporary:
+                temporary.touch(_MODE)
+                temporary.write_text(json.dumps(digests, indent=1), encoding="utf-8")
+                if self._path.exists():
+                    # root may add a token; the server, which is not root, must still read them.
+                    before = self._path.stat()
+                    os.chown(temporary, before.st_uid, before.st_gid)
+                    temporary.chmod(before.st_mode & 0o777)
         except OSError as error:
             raise ConfigError(
                 f"can't be written: {error.strerror}", field="--tokens", value=self._path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,22 @@ def test_a_new_or_void_token_counts_at_once_where_the_file_is_read(tmp_path: Pat
     assert (server.robot(first), server.robot(second)) == (None, "arm")
     admin.remove("arm")
     assert server.robot(second) is None
+
+
+def test_whoever_adds_a_token_the_file_stays_readable_to_whom_it_was(tmp_path: Path) -> None:
+    """root adds one; the server, which is not root, reads them."""
+    path = tmp_path / "tokens.json"
+    Tokens(path).add("left")
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12346)
+    before = path.stat()
+    Tokens(path).add("right")
+
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        *(before.st_mode, before.st_uid, before.st_gid),
+    )
 
 
 def test_what_is_no_tokens_file_is_refused(tmp_path: Path) -> None:

@@ -109,6 +109,11 @@ class Batcher:
         return self._model
 
     @property
+    def newest(self) -> Model:
+        """That answers whoever asks from now on: after the pass that runs it is ``model``."""
+        return self._next or self._model
+
+    @property
     def alive(self) -> bool:
         """Whether anything is still answered."""
         return self._thread.is_alive()
@@ -232,7 +237,9 @@ class Batcher:
         except INFERENCE_ERRORS as error:
             self._alone(jobs, error)
             return
-        self._pace.note(len(jobs), time.monotonic() - began)
+        with self._changed:
+            # Whoever queues reads it.
+            self._pace.note(len(jobs), time.monotonic() - began)
         for job, answer in zip(jobs, answers, strict=True):
             job.done(Result(answer, model.digest, len(jobs), began - job.arrived))
 

@@ -23,11 +23,15 @@ _MOST_CAMERAS = 16
 _MOST_PIXELS = 4096
 _MOST_TEXT = 1000
 _MOST_PLANNED = 10_000
+_MOST_SCANS = 64
 
 _AS_IT_LIES = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_IGNORE_ORIENTATION
 
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 """JPEG markers that begin a frame header; the others of that range are tables."""
+
+_SCAN = b"\xff\xda"
+"""Begins a scan. Within one, 0xFF is followed by 0."""
 
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 """Markers without a length."""
@@ -139,6 +143,10 @@ def decode_jpeg(data: bytes, height: int, width: int, key: str) -> NDArray[np.ui
     field = f"images.{key}"
     if (size := jpeg_size(data)) != (height, width):
         raise ConfigError(f"must be a JPEG of {height}×{width}", field=field, value=size)
+    # Each goes over the whole picture: a file can have a million of a few bytes. Encoders write
+    # one, progressive ones a dozen.
+    if (scans := data.count(_SCAN)) > _MOST_SCANS:
+        raise ConfigError(f"has more than {_MOST_SCANS} scans", field=field, value=scans)
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_IT_LIES)
     except cv2.error as error:

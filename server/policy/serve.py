@@ -94,6 +94,7 @@ class Process:
             policy=config.policy.path,
         )
         self._reload = False
+        self._loading: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Serve until SIGINT or SIGTERM; the exit status.
@@ -117,9 +118,10 @@ class Process:
         await healthy.enter_graceful_shutdown()
         await server.stop(_GRACE_S)
         self._batcher.end(_GRACE_S)
-        if self._batcher.alive:
-            # Stuck in a pass: no exit handler would get past that thread.
-            os._exit(status or HUNG)
+        loading = self._loading is not None and not self._loading.done()
+        if self._batcher.alive or loading:
+            # In a pass, or loading: no exit handler would get past that thread.
+            os._exit(status)
         return status
 
     async def _serve(self, stop: asyncio.Event) -> int:
@@ -132,9 +134,13 @@ class Process:
                 logger.error("the model hangs or is gone: another process must go on")
                 return HUNG
             self._service.sweep()
-            if self._watch.changed() or self._reload:
+            # One after the other; what serves is watched over meanwhile.
+            if self._loading is None and (self._watch.changed() or self._reload):
                 self._reload = False
-                await self._swap()
+                self._loading = asyncio.create_task(self._swap())
+            elif self._loading is not None and self._loading.done():
+                self._loading.result()
+                self._loading = None
             if time.monotonic() >= report_at:
                 report_at = time.monotonic() + self._config.report_s
                 self._tell("status", status_dict(self._service.status()))

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import grpc
 
+from agent.policy.predict import Ask
 from agent.policy.remote import wire
 from agent.proto import policy_pb2 as pb
 from agent.proto.policy_pb2_grpc import PolicyServicer
@@ -22,9 +23,12 @@ from server.policy.model import INFERENCE_ERRORS, Model
 from server.policy.sessions import IDLE_S, FullError, Session, Sessions
 
 LONGEST_S = 60.0
-"""For a question without a deadline."""
+"""That a question waits at most, whatever its own deadline."""
 
 _FULL_RETRY_S = 10.0
+
+_MOST_DECODING = 2
+"""A robot has one question in flight, and perhaps one that it has given up."""
 
 _STAGES = ("queue_s", "decode_s", "pre_s", "infer_s", "post_s")
 
@@ -79,7 +83,7 @@ class PolicyService(PolicyServicer):
         session = await self._session(request.session, context)
         try:
             self._begin(session, request.epoch)
-            ask = await asyncio.to_thread(decode_ask, request, session)
+            ask = await _decode(request, session)
             decode_s = time.monotonic() - began
             if self._sessions.find(session.name) is None:
                 raise SupersededError("the server has another model")
@@ -165,7 +169,8 @@ class PolicyService(PolicyServicer):
                 f"the robot says it is {request.robot}, its token or certificate is {caller}'s",
                 remedy=f"Give --name={caller}",
             )
-        model = self._batcher.model
+        # The old one may still be in a pass, and who opens because of the new one must fit that.
+        model = self._batcher.newest
         session = self._sessions.open(
             request.robot,
             layout,
@@ -268,6 +273,26 @@ class PolicyService(PolicyServicer):
         trailing = () if retry_s is None else ((wire.RETRY_AFTER, str(round(1000 * retry_s))),)
         await context.abort(code or known, str(error), trailing)
         raise AssertionError("abort raises")
+
+
+async def _decode(request: pb.PredictRequest, session: Session) -> Ask:
+    """In a thread: one robot's pictures must not hold the others' calls, nor take all threads.
+
+    Raises:
+        ConfigError: names the field.
+        SupersededError: others of this session are being unpacked.
+    """
+    if session.decoding >= _MOST_DECODING:
+        raise SupersededError("this session asks faster than its pictures can be unpacked")
+    session.decoding += 1
+
+    def done(_: asyncio.Task[Ask]) -> None:
+        session.decoding -= 1
+
+    work = asyncio.create_task(asyncio.to_thread(decode_ask, request, session))
+    work.add_done_callback(done)
+    # The thread goes on when the call is cancelled, and counts until its end.
+    return await asyncio.shield(work)
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, settle: Any, outcome: Any) -> None:

@@ -64,6 +64,8 @@ class Session:
     guiding: Guiding | None = None
     epoch: int = 0
     chunks: int = 0
+    decoding: int = 0
+    """Questions whose pictures are being unpacked."""
     used: float = field(default_factory=time.monotonic)
 
     @property

@@ -43,7 +43,12 @@ _OPTIONS = [
     # A failed call is tried again by nobody but us: its observation is old by then.
     ("grpc.enable_retries", 0),
 ]
+_NO_PROXY = ("grpc.enable_http_proxy", 0)
+"""Plaintext stays on this machine, whatever ``http_proxy`` says."""
+
 _CLOSE_S = 0.5
+_GRACE_S = 5.0
+"""For the answer to a question that is under way: a server that is told to end still gives it."""
 
 
 class AnswerError(LinkError):
@@ -89,7 +94,7 @@ class Endpoint:
     def channel(self) -> grpc.aio.Channel:
         """A connection of its own; it is made at the first call."""
         if self.root_certificates is None:
-            return grpc.aio.insecure_channel(self.address, options=_OPTIONS)
+            return grpc.aio.insecure_channel(self.address, options=[*_OPTIONS, _NO_PROXY])
         credentials = grpc.ssl_channel_credentials(
             self.root_certificates, self.client_key, self.client_certificate
         )
@@ -262,14 +267,15 @@ class Session:
             state = self._channel.get_state()
 
     async def close(self) -> None:
-        """Take leave, if the server can be told."""
+        """Take leave, if the server can be told. A question that is under way is answered, or ends
+        in an ``AnswerError`` after some seconds."""
         with contextlib.suppress(grpc.aio.AioRpcError):
             await self._stub.Close(
                 pb.CloseRequest(session=self._welcome.session),
                 timeout=_CLOSE_S,
                 metadata=self._endpoint.metadata,
             )
-        await self._channel.close()
+        await self._channel.close(_GRACE_S)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

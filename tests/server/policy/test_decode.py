@@ -205,3 +205,13 @@ def test_a_tag_does_not_turn_a_picture() -> None:
     assert cv2.imdecode(np.frombuffer(tagged, np.uint8), cv2.IMREAD_COLOR)[0, 0, 0] < 20
 
     assert decode_jpeg(tagged, SIZE, SIZE, CAMERA)[0, 0, 0] > 235
+
+
+def test_a_picture_of_very_many_scans_is_refused() -> None:
+    """Each goes over all blocks: a file of some 100 kB would take a core for minutes."""
+    plain = picture()
+    scan = plain[plain.index(b"\xff\xda") : -2]
+    many = plain[:-2] + 100 * scan + plain[-2:]
+
+    with pytest.raises(ConfigError, match="has more than 64 scans"):
+        decode_jpeg(many, SIZE, SIZE, CAMERA)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,12 @@ from agent.proto import policy_pb2 as pb
 from agent.proto.policy_pb2_grpc import PolicyStub
 from server.policy.batcher import Batcher
 from server.policy.config import PolicyServerConfig
+from server.policy.decode import decode_ask
 from server.policy.model import Model, Watch
 from server.policy.serve import HUNG, Process
 from server.policy.view import status_dict
 from tests.datasets import CAMERA, JOINTS, SIZE, TASK
+from tests.helpers import free_port
 from tests.server.policy.conftest import Hosted, about, hosted, policy_of, sight
 
 Code = grpc.StatusCode
@@ -157,9 +161,12 @@ async def test_what_would_come_too_late_is_not_computed(model: Model) -> None:
         assert server.batcher._queue == []
 
 
-async def test_a_question_ends_in_an_error_when_its_connection_is_closed(model: Model) -> None:
+async def test_a_question_ends_in_an_error_when_its_connection_is_closed(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that ends in good order says so at once, with questions still open: the robot leaves
     it, and control must hear that no answer comes."""
+    monkeypatch.setattr("agent.policy.remote.session._GRACE_S", 0.01)
     async with hosted(model, start=False) as server:
         session = await server.open()
         asking = asyncio.create_task(ask(session, 1))
@@ -271,6 +278,69 @@ async def test_a_session_that_another_model_does_not_fit_is_over(
         await session.close()
 
 
+async def test_who_opens_a_session_while_the_old_model_computes_is_told_of_the_new_one(
+    model: Model, other_model: Model
+) -> None:
+    async with hosted(model, start=False) as server:
+        # What a swap finds in the middle of a pass: the new model waits for its end.
+        server.service.swap(replace(other_model, chunk_size=12))
+        session = await server.open()
+        assert (session.digest, session.chunk_size) == (other_model.digest, 12)
+        server.batcher.start()
+        assert (await ask(session, 1))[1].digest == other_model.digest
+        await session.close()
+
+
+async def test_plaintext_goes_through_no_proxy(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is for loopback only, and a token is in it."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with hosted(model) as server:
+        await (await server.open()).close()
+
+
+async def test_a_question_under_way_is_answered_when_its_connection_is_to_close(
+    model: Model,
+) -> None:
+    """A server that is told to end hangs up on whoever has no question, and answers the others."""
+    async with hosted(model, start=False) as server:
+        session = await server.open()
+        asking = asyncio.create_task(ask(session, 1))
+        await queued(server.batcher, 1)
+        closing = asyncio.create_task(session.close())
+        server.batcher.start()
+        assert (await asking)[0].shape == (30, 6)
+        await closing
+
+
+async def test_a_session_can_not_take_all_threads_that_unpack_pictures(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(*words: Any) -> Ask:
+        begun.release()
+        assert go_on.wait(WAIT_S)
+        return decode_ask(*words)
+
+    monkeypatch.setattr("server.policy.service.decode_ask", slow)
+    async with hosted(model) as server:
+        left, right = await server.open("left"), await server.open("right")
+        first = [asyncio.create_task(ask(left, n)) for n in range(2)]
+        await asyncio.to_thread(lambda: [begun.acquire(timeout=WAIT_S) for _ in first])
+        assert (await code_of(ask(left, 3)))[0] is Code.ABORTED
+        other = asyncio.create_task(ask(right, 4))
+        assert await asyncio.to_thread(begun.acquire, timeout=WAIT_S)
+        go_on.set()
+        await other
+        await asyncio.gather(*first, return_exceptions=True)
+        await ask(left, 5)
+        await left.close()
+        await right.close()
+
+
 async def test_a_reset_forgets_what_the_policy_remembers_of_that_robot_alone(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,3 +408,40 @@ async def test_a_pass_that_does_not_end_ends_the_process(model: Model) -> None:
 
     assert await running == HUNG
     await session.close()
+
+
+async def test_what_serves_is_watched_over_while_another_model_loads(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take minutes."""
+    go_on = threading.Event()
+
+    def slow(_: PolicyServerConfig) -> Model:
+        assert go_on.wait(WAIT_S)
+        return model
+
+    monkeypatch.setattr("server.policy.serve.load_model", slow)
+    monkeypatch.setattr("server.policy.serve._WATCH_S", 0.01)
+    path = Path(str(model.config.pretrained_path))
+    config = PolicyServerConfig(policy=policy_of(path), listen="127.0.0.1:0", report_s=0.01)
+    told: list[str] = []
+    process = Process(config, model, Watch(str(path)), lambda event, _: told.append(event))
+    running = asyncio.create_task(process.run())
+
+    async def hear(event: str) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while event not in told:
+                await asyncio.sleep(0.01)
+
+    await hear("ready")
+    signal.raise_signal(signal.SIGHUP)
+    async with asyncio.timeout(WAIT_S):
+        while process._loading is None:
+            await asyncio.sleep(0.01)
+    told.clear()
+    await hear("status")
+    assert "swapped" not in told
+    go_on.set()
+    await hear("swapped")
+    signal.raise_signal(signal.SIGTERM)
+    assert await running == 0

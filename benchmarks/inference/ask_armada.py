@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import Event
 
 from agent.ipc import FrameLayout, ImageSpec
+from agent.policy.remote.config import RemoteConfig
 from agent.policy.remote.session import About, AnswerError, Endpoint, Session
 from benchmarks.inference.fleet import JOINTS, Fleet, Pictures, Robot, states
 from benchmarks.inference.job import FPS, TASK
@@ -14,8 +15,6 @@ from benchmarks.inference.pictures import CAMERAS, SIZE
 
 _LIMIT_S = 60.0
 _RETRY_S = 0.1
-_QUALITY = 75
-"""The remote worker's default."""
 
 
 def fleet(server: str, policy: str, moments: list[Pictures], number: int) -> Fleet:
@@ -42,7 +41,7 @@ async def _ask(
         fps=FPS,
         layout=FrameLayout(JOINTS, JOINTS, tuple(ImageSpec(key, *SIZE) for key in CAMERAS)),
         rename_map={},
-        jpeg_quality=_QUALITY,
+        jpeg_quality=RemoteConfig.jpeg_quality,
     )
     session = await Session.open(Endpoint(address=server), about, timeout_s=_LIMIT_S)
     ready()

@@ -30,12 +30,12 @@ class Asking:
     """
 
     def __init__(self, period_s: float, horizon: int = 0) -> None:
-        self._period_s = period_s
+        self.period_s = period_s
         self._horizon = horizon
 
     def ticks(self, latency_s: float | None) -> int:
         """What a latency is in ticks, rounded up; 0 while it is unknown."""
-        return 0 if latency_s is None else math.ceil(latency_s / self._period_s)
+        return 0 if latency_s is None else math.ceil(latency_s / self.period_s)
 
     def wanted(
         self, *, age: int | None, left: int, latency_s: float | None, chunk_size: int

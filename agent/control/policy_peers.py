@@ -1,11 +1,13 @@
 """The policy workers as control keeps them: what each has said, and which one is to be asked.
 
 A *local* worker computes chunks on this host, a *remote* one has them from a policy server. The
-remote one is asked while its link is up, the local one else; of each kind the newest generation.
+remote one is asked while its link is up and it answers in time, the local one else; of each kind
+the newest generation.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +55,8 @@ class Worker:
     ready: bool = False
     up: bool = True
     """Whether its server can be reached; a local one always can."""
+    patience_s: float = math.inf
+    """How long a local one stands by while this one doesn't answer."""
     request: Request | None = None
     latency: Latency = field(default_factory=Latency)
     failures: int = 0
@@ -61,7 +65,12 @@ class Worker:
     @property
     def rank(self) -> tuple[bool, bool, int]:
         """The greatest is asked."""
-        return self.up, self.remote, self.generation
+        return self.up and not self.late, self.remote, self.generation
+
+    @property
+    def late(self) -> bool:
+        """Whether it has been silent for longer than what is planned can last."""
+        return self.request is not None and time.monotonic() - self.request.sent_s > self.patience_s
 
     @property
     def may_be_asked(self) -> bool:

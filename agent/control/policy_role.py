@@ -3,7 +3,7 @@
 A request is in flight at most once per worker, and ends in a chunk, an error, a deadline or the
 worker's death; the next one may then go. Another worker takes over between two requests, so no
 chunk mixes two models: one of a newer generation, and then the old one is told to retire; or a
-remote one whose link is up again, or the local one while it is down.
+remote one whose link is up again, or the local one while it is down or silent.
 
 Discarded: chunks of a request made before the epoch changed (a stop, another source, another
 task, a reset), and those of a worker that no longer is the active one.
@@ -39,6 +39,11 @@ _MOST_ACTIONS = 10_000
 """In a chunk: minutes."""
 
 _MOST_BYTES = 1 << 40
+
+_PATIENCE = 2
+"""Chunks: no plan bridges the time that such a server takes, and an arm with a policy of its own is
+better off with that."""
+
 Frame = tuple[NDArray[np.float32], dict[str, Any]]
 """State and images of a tick."""
 
@@ -225,6 +230,8 @@ class PolicyRole:
         if "looks_back" in message.fields:
             worker.looks_back = message.whole("looks_back", low=1, high=MOST_LOOKED_AT)
         worker.ready = True
+        if worker.remote:
+            worker.patience_s = _PATIENCE * worker.chunk_size * self._asking.period_s
         self._emit(
             "policy_ready",
             "a policy worker has loaded its model and warmed up",
@@ -338,7 +345,7 @@ class PolicyRole:
 
     def _take_over(self) -> None:
         active = self._active
-        if active is not None and active.request is not None:
+        if active is not None and active.request is not None and not active.late:
             return
         chosen = best(self._workers)
         if chosen is None:

@@ -348,3 +348,21 @@ def test_a_chunk_of_which_nothing_is_left_for_the_next_tick_is_stale(bench: Benc
     bench.answer(peer, worker, request)
     assert bench.stats.stale == 1
     assert bench.timeline.first is None
+
+
+def test_a_server_that_is_silent_is_not_waited_for_where_there_is_a_local_policy(
+    bench: Bench,
+) -> None:
+    remote, remote_end = bench.ready(1, "remote")
+    request = bench.ask(remote_end, 0)
+    (kept,) = bench.role._workers
+    kept.patience_s = 0.0
+    bench.role.step(1)
+    assert bench.role.to_json()["inference"] == "remote", "there is nobody else"
+    local, local_end = bench.ready(2)
+    assert bench.role.to_json()["inference"] == "local"
+    bench.answer(local, local_end, bench.ask(local_end, 2), value=2.0)
+    bench.answer(remote, remote_end, request, value=99.0)
+    assert bench.timeline.look(5).action[0] == 2.0  # type: ignore[union-attr]
+    bench.role.step(3)
+    assert bench.role.to_json()["inference"] == "remote", "it is tried again"

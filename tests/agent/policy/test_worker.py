@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -182,10 +181,6 @@ def test_it_is_ready_once_it_has_warmed_up(
     assert ready["digest"] == loaded.digest
     assert ready["chunk_size"] == loaded.config.chunk_size
     assert ready["warmup_s"] > 0
-
-
-def test_it_gives_way_to_the_control_loop(main: tuple[Worker, Message]) -> None:
-    assert os.getpriority(os.PRIO_PROCESS, main[0].process.pid) == 5
 
 
 @pytest.mark.parametrize("slot", [0, 1])

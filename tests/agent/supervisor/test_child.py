@@ -45,6 +45,26 @@ def test_a_signal_is_named(tmp_path: Path) -> None:
     assert str(ended(process)) == "was killed by SIGKILL"
 
 
+def test_it_is_nice_from_its_first_instruction_on(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "import os; print('nice', os.nice(0))"]
+    process = Child(ChildSpec(name="test", argv=argv, log=tmp_path / "log", nice=5))
+    process.start()
+    ended(process)
+    assert f"nice {os.nice(0) + 5}" in (tmp_path / "log").read_text()
+
+
+def test_one_that_proved_itself_comes_back_at_once(tmp_path: Path) -> None:
+    process = child(tmp_path, "pass")
+    for _ in range(4):
+        process.start()
+        ended(process)
+    process.proved()
+    process.start()
+    ended(process)
+    wait_until(process.restart_when_due, timeout_s=2.0)
+    ended(process)
+
+
 def test_it_comes_back_later_and_later(tmp_path: Path) -> None:
     process = child(tmp_path, "pass")
     waits = []

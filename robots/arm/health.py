@@ -76,8 +76,13 @@ class Health:
         )
         self._read = frozenset(values)
         if register == "Status":
+            cut_out = self._sure(Alarm.TEMPERATURE.name)
             for alarm in Alarm:
                 self._count(alarm.name or "", lambda j, a=alarm: bool(self._get(register, j) & a))
+            # Temperatures are read less often: the one that made it let go says nothing once it
+            # has its torque back, and would let go of all the others.
+            for joint in {*cut_out} - {*self._sure(Alarm.TEMPERATURE.name)}:
+                self._seen[joint, "hot"] = 0
         elif register == "Present_Temperature":
             self._count("hot", lambda j: self._get(register, j) >= HOT_C)
             self._count("warm", lambda j: self._get(register, j) >= WARM_C)

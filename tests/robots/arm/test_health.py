@@ -63,6 +63,17 @@ def test_torque_that_is_off_is_a_servo_that_lost_its_power_unless_it_cut_out() -
     assert kinds(h) == {}, "what was read before torque was switched on says nothing"
 
 
+def test_a_servo_that_has_its_torque_back_is_not_hot_by_what_was_read_before() -> None:
+    h = health(*[celsius(72)] * 2, *[status(lift=4)] * 2)
+    assert set(kinds(h)) == {"cut_out", "hot"}
+    h.note(*status())
+    assert kinds(h) == {}, "the arm would rest, and the servos that held would let go"
+    h.note(*celsius(68))
+    assert kinds(h) == {}
+    h.note(*celsius(68))
+    assert kinds(h) == {"hot": ("lift",)}
+
+
 def test_voltage_and_sensor_say_what_was_read() -> None:
     h = health(("Present_Voltage", {"lift": 41, "grip": 39}), *[status(1, 1)] * 2)
     assert h.findings() == [Finding("voltage", JOINTS, "3.9 V at the servos")]

@@ -239,6 +239,11 @@ class Session:
             seed=seed,
         )
 
+    def adopt(self, request: pb.PredictRequest) -> pb.PredictRequest:
+        """The same question in this session, which another was asked in before."""
+        request.session = self._welcome.session
+        return request
+
     async def ask(
         self, request: pb.PredictRequest, *, timeout_s: float
     ) -> tuple[NDArray[np.float32], pb.PredictReply]:

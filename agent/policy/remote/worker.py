@@ -14,10 +14,13 @@
                                           or error{request, message}
     ← retire{}
 
-Control knows no gRPC. Every request ends in a chunk or an error, before control's own
-deadline: a late chunk is still of use to an arm that holds until it is there. A link that is down,
-or a server that failed three times in a row, is told at once and tried again with jittered
-back-off; a server that was restarted is asked on as soon as it listens.
+Control knows no gRPC. Every request ends in a chunk or an error, before control's own deadline, and
+as soon as the server is silent for longer than its answers took (``patience.py``). A link that is
+down, a server that is silent, or one that failed three times in a row, is told at once and tried
+again with jittered back-off; a server that was restarted is asked on as soon as it listens.
+
+That a silent server opens a session says nothing of its model: it is asked the same question again,
+and its link is up when that is answered.
 
 Exit status: 0 retired or control is gone, 2 a wrong token file or certificate.
 """
@@ -43,6 +46,7 @@ from agent import logs
 from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.policy.remote.config import RemoteConfig
 from agent.policy.remote.dial import Dialler
+from agent.policy.remote.patience import Patience
 from agent.policy.remote.session import About, AnswerError, Endpoint, Session
 from agent.proto import policy_pb2 as pb
 from robots.errors import ArmadaError, LinkError
@@ -53,7 +57,7 @@ _REFUSED = 2
 _WELCOME_S = 10.0
 _REOPEN_S = 2.0
 _PATIENCE = 3
-"""Failures in a row until the server is given up for a while."""
+"""Failures in a row until the server is given up for a while; then one, until a chunk came."""
 
 _STAGES = ("queue_s", "decode_s", "pre_s", "infer_s", "post_s")
 
@@ -66,6 +70,10 @@ _UNWELCOME = (
 )
 """What no further question of this session changes."""
 
+_SILENT = grpc.StatusCode.DEADLINE_EXCEEDED
+_UNPROVEN = (_SILENT, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+"""No answer, not even a refusal."""
+
 
 class RemoteWorker:
     """Answers control's requests with what a policy server says.
@@ -76,7 +84,7 @@ class RemoteWorker:
         endpoint: The server.
         about: The robot.
         generation: Which worker this is, counted by the supervisor.
-        limit_s: The longest that an answer may take, whatever a chunk lasts.
+        limit_s: The longest that an answer may take, however slow the server is.
     """
 
     def __init__(
@@ -94,7 +102,7 @@ class RemoteWorker:
         self._about = about
         self._address = endpoint.address
         self._generation = generation
-        self._limit_s = limit_s
+        self._patience = Patience(limit_s)
         self._dialler = Dialler(endpoint, about, self._tell_down)
         # Kept: a closed channel has none to tell.
         self._fd = channel.fileno()
@@ -102,6 +110,7 @@ class RemoteWorker:
         self._model = ("", 0)
         self._cause = ""
         self._failures = 0
+        self._unanswered: pb.PredictRequest | None = None
         self._idle_since = time.perf_counter()
 
     async def serve(self) -> None:
@@ -161,16 +170,18 @@ class RemoteWorker:
     async def _ask(
         self, session: Session, request: pb.PredictRequest, began: float, timings: dict[str, float]
     ) -> None:
-        limit_s = self._limit_s
+        limit_s = self._patience.limit_s(session.chunk_size / self._about.fps)
         try:
             chunk, reply = await session.ask(
                 request, timeout_s=max(0.0, began + limit_s - time.perf_counter())
             )
         except AnswerError as error:
+            if error.retry_after_s is not None:
+                # As long as it would have taken, by what the server says.
+                self._patience.note(limit_s + error.retry_after_s)
             await self._failed(session, request, error, until=began + limit_s)
             return
-        self._failures = 0
-        self._dialler.succeeded()
+        self._answered(began)
         # The chunk itself tells control so.
         self._model = (reply.digest, session.chunk_size)
         stages = {name: getattr(reply, name) for name in _STAGES}
@@ -189,6 +200,11 @@ class RemoteWorker:
         )
         self._idle_since = time.perf_counter()
 
+    def _answered(self, began: float) -> None:
+        self._patience.note(time.perf_counter() - began)
+        self._failures = 0
+        self._dialler.succeeded()
+
     async def _failed(
         self, session: Session, request: pb.PredictRequest, error: AnswerError, *, until: float
     ) -> None:
@@ -204,8 +220,10 @@ class RemoteWorker:
             with contextlib.suppress(AnswerError):
                 await session.reopen(timeout_s=_REOPEN_S)
                 self._tell_model(session)
+        elif error.code is _SILENT:
+            self._unanswered = request
         self._fail(request.request, cause)
-        if error.code in _UNWELCOME or self._failures >= _PATIENCE:
+        if error.code in (*_UNWELCOME, _SILENT) or self._failures >= _PATIENCE:
             self._give_up(session, cause)
 
     def _fail(self, number: int, cause: str) -> None:
@@ -218,21 +236,38 @@ class RemoteWorker:
         """Have a session, always."""
         while True:
             session = await self._dialler.session()
-            self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-            self._session = session
-            self._failures = 0
-            self._tell_model(session)
-            self._cause = ""
-            logger.info("the policy server at %s answers", self._address)
-            self._send("link", up=True, generation=self._generation, cause="")
-            watch = asyncio.create_task(self._watch(session))
             try:
-                cause = await self._broken
-                self._session = None
-                self._tell_down(cause)
+                if self._unanswered is None or await self._answers(session, self._unanswered):
+                    self._unanswered = None
+                    self._tell_down(await self._use(session))
             finally:
-                watch.cancel()
                 await session.close()
+
+    async def _use(self, session: Session) -> str:
+        """Have control's questions asked in a session; why that is over."""
+        self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._session = session
+        self._tell_model(session)
+        self._cause = ""
+        logger.info("the policy server at %s answers", self._address)
+        self._send("link", up=True, generation=self._generation, cause="")
+        watch = asyncio.create_task(self._watch(session))
+        try:
+            return await self._broken
+        finally:
+            self._session = None
+            watch.cancel()
+
+    async def _answers(self, session: Session, request: pb.PredictRequest) -> bool:
+        """Whether a server that was silent answers now; control doesn't wait for this answer."""
+        began = time.perf_counter()
+        try:
+            await session.ask(session.adopt(request), timeout_s=self._patience.longest_s)
+        except AnswerError as error:
+            # A refusal is an answer: the next question shows what comes of it.
+            return error.code not in _UNPROVEN
+        self._answered(began)
+        return True
 
     async def _watch(self, session: Session) -> None:
         await session.lost()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -237,15 +238,51 @@ def test_a_black_hole_is_noticed_and_left_as_soon_as_it_ends(
             assert worker.next("link")["up"] is True
             assert worker.ask().kind == "chunk"
             tell(line, "hole", on=True)
-            # Within the time that the chunk would have lasted the question is answered …
+            # The question ends in an error as soon as it takes longer than answers do …
             assert worker.ask().kind == "error"
-            # … and within seconds the link is known to be down, asked or not.
+            # … and the link is known to be down.
             assert worker.next("link")["up"] is False
             tell(line, "hole", on=False)
             assert worker.next("link")["up"] is True
             assert worker.ask_until_chunk()["digest"] == model.digest
         finally:
             worker.end()
+
+
+def test_a_server_that_hangs_is_left_at_once_and_taken_again_when_its_model_answers(
+    folder: Path, server: Background, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pings are answered and sessions are opened all the while."""
+    go_on, asked = threading.Event(), threading.Semaphore(0)
+    predict = Model.predict
+
+    def gated(self: Model, *words: Any) -> Any:
+        asked.release()
+        assert go_on.wait(WAIT_S)
+        return predict(self, *words)
+
+    go_on.set()
+    monkeypatch.setattr(Model, "predict", gated)
+    server.up(model)
+    worker = Worker(folder, server.address)
+    try:
+        assert worker.next("link")["up"] is True
+        assert worker.ask().kind == "chunk"
+        assert asked.acquire(timeout=WAIT_S)
+        go_on.clear()
+        # Not after three questions of nearly a minute each.
+        assert "did not answer in time" in worker.ask()["message"]
+        down = worker.next("link")
+        assert (down["up"], "did not answer in time" in down["cause"]) == (False, True)
+        # A new session is there, and the same question in it.
+        wait_until(lambda: server.service._batcher._queue)
+        assert "did not answer in time" in worker.ask()["message"]
+        go_on.set()
+        assert worker.next("link")["up"] is True
+        assert worker.ask()["digest"] == model.digest
+    finally:
+        go_on.set()
+        worker.end()
 
 
 def test_a_robot_that_is_not_let_in_is_told_why_and_tries_on(

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,27 @@ def test_a_server_that_hangs_is_left_at_once_and_taken_again_when_its_model_answ
         assert worker.ask()["digest"] == model.digest
     finally:
         go_on.set()
+        worker.end()
+
+
+def test_control_learns_how_long_the_chunks_of_another_model_are(
+    folder: Path, server: Background, model: Model, other_model: Model
+) -> None:
+    server.up(model)
+    worker = Worker(folder, server.address)
+    try:
+        assert worker.next("ready")["chunk_size"] == 30
+        assert worker.ask().kind == "chunk"
+        server.swap(replace(other_model, chunk_size=12))
+        wait_until(lambda: not server.service.status().robots)
+        # Its session is over; another is opened, which is said before that question's error.
+        worker.observe()
+        ready = worker.next("ready", "error")
+        assert (ready.kind, ready["digest"]) == ("ready", other_model.digest)
+        assert ready["chunk_size"] == 12
+        assert worker.next("chunk", "error").kind == "error"
+        assert worker.ask()["digest"] == other_model.digest
+    finally:
         worker.end()
 
 

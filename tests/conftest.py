@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from agent.policy.load import LoadedPolicy
 
 # Tiny models on two cores: more threads only fight each other. Children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,6 +41,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((i for i, p in enumerate(LONGEST_FIRST) if item.nodeid.startswith(p)), 99)
 
     items.sort(key=rank)
+
+
+# LeRobot is imported where it is needed: a test of what doesn't need it starts at once.
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SmolVLA folder, for the robots of ``small_dataset``; copy it before changing it."""
+    from tests.datasets import make_policy
+
+    return make_policy(tmp_path_factory.mktemp("policies") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def other_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one, with other weights."""
+    from tests.datasets import make_policy
+
+    return make_policy(tmp_path_factory.mktemp("policies") / "other", seed=1)
+
+
+@pytest.fixture(scope="session")
+def loaded(tiny_policy: Path) -> LoadedPolicy:
+    """The tiny policy in memory; tests leave its weights as they are."""
+    from agent.policy.load import load_policy
+
+    return load_policy(str(tiny_policy))
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three short episodes with a camera; read only."""
+    from tests.datasets import make_dataset
+
+    return make_dataset(tmp_path_factory.mktemp("datasets") / "small")
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ class PolicyWorkers:
         self._store = store
         self._emit = emit
         self._generation = 0
+        self._proved_generation = 0
         self._digest = ""
         self._local = local
         self._workers: dict[int, Child] = {}
@@ -72,6 +73,9 @@ class PolicyWorkers:
         for child in self._all():
             if child.pid == pid:
                 child.proved()
+        for generation, child in self._workers.items():
+            if child.pid == pid:
+                self._proved_generation = max(self._proved_generation, generation)
 
     def end(self) -> None:
         for child in self._all():
@@ -119,7 +123,10 @@ class PolicyWorkers:
             f"{child.spec.name} {ended}",
             lived_s=round(ended.lived_s, 1),
         )
-        if ended.status == _CANT_LOAD and len(self._workers) > 1:
+        # A predecessor that proved itself may have died meanwhile: it is started anew. The very
+        # first one has none; what is amiss with it may be the robot, which a restart can find well.
+        had_one = len(self._workers) > 1 or generation > self._proved_generation > 0
+        if ended.status == _CANT_LOAD and had_one:
             del self._workers[generation]
             self._roll_back()
 
@@ -129,7 +136,8 @@ class PolicyWorkers:
         except (ModelError, OSError) as error:
             self._emit("rollback_failed", str(error))
             return
-        # The worker that still serves has this model: nothing to start.
-        self._digest = model.digest
-        self._generation = max(self._workers)
+        if self._workers:
+            # The worker that still serves has this model: nothing to start.
+            self._digest = model.digest
+            self._generation = max(self._workers)
         self._emit("rolled_back", "the new model does not load", digest=model.digest)

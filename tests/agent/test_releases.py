@@ -27,7 +27,7 @@ from server.base import Base, import_base
 from server.releases import Releases
 from server.rounds import Rounds
 from server.service import FleetService, serve
-from tests.datasets import make_dataset, make_policy
+from tests.datasets import make_dataset
 from tests.helpers import free_port
 
 CHUNK = 64 * 1024
@@ -89,18 +89,8 @@ class Robot:
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_policy(tmp_path_factory.mktemp("policy") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("data") / "reach", episodes=3, frames=24)
-
-
-@pytest.fixture(scope="module")
-def base(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return import_base(str(policy), tmp_path_factory.mktemp("base") / "base")
+def base(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return import_base(str(tiny_policy), tmp_path_factory.mktemp("base") / "base")
 
 
 @pytest.fixture
@@ -115,11 +105,13 @@ def server(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture
-def robot(server: Server, policy: Path, dataset: Path, tmp_path: Path) -> Iterator[Robot]:
+def robot(
+    server: Server, tiny_policy: Path, small_dataset: Path, tmp_path: Path
+) -> Iterator[Robot]:
     state = StateDir(tmp_path / "robot")
     state.create()
-    ModelStore(state.models).ensure_current(str(policy))
-    home = Home(name="left", state=state, dataset_root=dataset, threads=1, device="cpu")
+    ModelStore(state.models).ensure_current(str(tiny_policy))
+    home = Home(name="left", state=state, dataset_root=small_dataset, threads=1, device="cpu")
     with FleetClient(server.address) as client:
         yield Robot(home, client)
 
@@ -195,10 +187,9 @@ def test_a_manifest_that_lies_about_its_tensors_is_refused(server: Server, robot
 
 
 def test_a_release_of_another_base_is_not_even_fetched(
-    server: Server, robot: Robot, tmp_path: Path
+    server: Server, robot: Robot, other_policy: Path, tmp_path: Path
 ) -> None:
-    other = make_policy(tmp_path / "other", seed=1)
-    server.base = import_base(str(other), tmp_path / "base")
+    server.base = import_base(str(other_policy), tmp_path / "base")
     server.release(shifted(server.base, 0.0))
 
     with pytest.raises(ModelError, match="release 1 belongs to another base policy"):

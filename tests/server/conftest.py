@@ -7,12 +7,6 @@ from pathlib import Path
 import pytest
 
 from server.base import Base, import_base
-from tests.datasets import make_policy
-
-
-@pytest.fixture(scope="session")
-def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_policy(tmp_path_factory.mktemp("policy") / "tiny")
 
 
 @pytest.fixture(scope="session")

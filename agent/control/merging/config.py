@@ -14,6 +14,12 @@ from robots.errors import ConfigError
 
 MERGES = ("newest", "weighted", "ensemble", "rtc")
 GUIDANCES = ("exact", "identity")
+_BELONGS_TO = {
+    "aggregate_fn_name": "weighted",
+    "temporal_ensemble_coeff": "ensemble",
+    "guidance": "rtc",
+    "max_guidance_weight": "rtc",
+}
 
 
 @dataclass(kw_only=True)
@@ -21,7 +27,8 @@ class MergeConfig:
     """Fields of ``--inference.…``.
 
     Raises:
-        ConfigError: no such strategy, or a number out of range.
+        ConfigError: no such strategy, a number out of range, or a choice that another strategy
+            would need and this one would ignore.
     """
 
     # How chunks that plan the same tick are merged: newest, weighted, ensemble, or rtc, which asks
@@ -62,6 +69,16 @@ class MergeConfig:
                 field="--inference.max_guidance_weight",
                 value=self.max_guidance_weight,
             )
+
+        for name, merge in _BELONGS_TO.items():
+            value = getattr(self, name)
+            if self.merge != merge and value != MergeConfig.__dataclass_fields__[name].default:
+                raise ConfigError(
+                    f"belongs to --inference.merge={merge} and would be ignored",
+                    field=f"--inference.{name}",
+                    value=value,
+                    remedy=f"Add --inference.merge={merge}, or leave it out",
+                )
 
     @property
     def continues(self) -> bool:

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.datasets import make_dataset, make_policy
+
+@pytest.fixture(scope="session")
+def policy(tiny_policy: Path) -> Path:
+    return tiny_policy
 
 
 @pytest.fixture(scope="session")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_policy(tmp_path_factory.mktemp("policy") / "tiny")
-
-
-@pytest.fixture(scope="session")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("data") / "reach", episodes=3, frames=24)
+def dataset(small_dataset: Path) -> Path:
+    return small_dataset

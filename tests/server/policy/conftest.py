@@ -19,9 +19,6 @@ from server.policy.model import Model, load_model
 from server.policy.serve import make_doors, make_server
 from server.policy.service import PolicyService
 from tests.datasets import CAMERA, JOINTS, SIZE
-from tests.fixtures import other_policy
-
-__all__ = ["other_policy"]
 
 LAYOUT = FrameLayout(JOINTS, JOINTS, (ImageSpec(CAMERA, SIZE, SIZE),))
 

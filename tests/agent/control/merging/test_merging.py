@@ -126,6 +126,8 @@ def test_the_configuration_makes_each(name: str) -> None:
         ({"aggregate_fn_name": "mean"}, "--inference.aggregate_fn_name=mean"),
         ({"guidance": "none"}, "--inference.guidance=none: .* exact, identity"),
         ({"temporal_ensemble_coeff": float("nan")}, "must be finite"),
+        ({"temporal_ensemble_coeff": 0.1}, "=0.1: .*--inference.merge=ensemble"),
+        ({"merge": "weighted", "guidance": "identity"}, "Add --inference.merge=rtc"),
         ({"max_guidance_weight": 0.0}, "must be positive"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fixtures import other_policy, tiny_policy
 from tests.server.policy.conftest import model, other_model
 
-__all__ = ["model", "other_model", "other_policy", "tiny_policy"]
+__all__ = ["model", "other_model"]

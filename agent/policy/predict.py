@@ -65,7 +65,8 @@ def predict_chunks(
     rename_map: Mapping[str, str] | None = None,
     guiding: Guiding | None = None,
 ) -> list[Answer]:
-    """The chunks of several robots, in as few passes as the shapes of their pictures allow.
+    """The chunks of several robots, in as few passes as the shapes of their pictures allow; one by
+    one where the engine would let them change each other's.
 
     Args:
         loaded: The policy.
@@ -81,7 +82,8 @@ def predict_chunks(
     observations = [_observation(loaded, ask, rename_map) for ask in asks]
     for i, observation in enumerate(observations):
         shape = tuple((key, value.shape) for key, value in sorted(observation.items()))
-        groups.setdefault(shape, []).append(i)
+        together = shape if loaded.engine.independent else i
+        groups.setdefault(together, []).append(i)
     answers: dict[int, Answer] = {}
     for members in groups.values():
         found = _pass(

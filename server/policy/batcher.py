@@ -84,13 +84,13 @@ class Batcher:
 
     Args:
         model: The first.
-        max_batch: Robots in a pass at most.
+        max_batch: Robots in a pass at most; one, where they would change each other's chunks.
     """
 
     def __init__(self, model: Model, *, max_batch: int) -> None:
         self._model = model
         self._next: Model | None = None
-        self.max_batch = max_batch
+        self._max_batch = max_batch
         self._pace = Pace(model.pass_s)
         self._queue: list[Job] = []
         self._forget: list[str] = []
@@ -112,6 +112,11 @@ class Batcher:
     def newest(self) -> Model:
         """That answers whoever asks from now on: after the pass that runs it is ``model``."""
         return self._next or self._model
+
+    @property
+    def max_batch(self) -> int:
+        """Robots that share a pass of the model that answers now."""
+        return self._max_batch if self._model.loaded.engine.independent else 1
 
     @property
     def alive(self) -> bool:

@@ -21,6 +21,10 @@ class Engine(Protocol):
     exact: bool
     """Whether its chunks equal LeRobot's in fp32 within 1e-3 of the action range."""
 
+    independent: bool
+    """Whether a robot's chunk is the same whoever shares its pass. Where one scale is found for the
+    numbers of all rows it isn't, and each robot is to be asked alone."""
+
     timings: dict[str, float]
     """Seconds by part of the last pass, where it knows them."""
 

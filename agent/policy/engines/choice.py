@@ -146,7 +146,14 @@ def _onnx(loaded: LoadedPolicy, precision: str, threads: int) -> Engine:
     model = SmolVLA(loaded.policy)
     exact = precision == "exact"
     parts = OnnxParts(model, linear.exact if exact else linear.eight_bit, threads=threads)
-    return SmolVLAEngine(model, parts, name="onnx" if exact else "onnx-8bit", exact=exact)
+    return SmolVLAEngine(
+        model,
+        parts,
+        name="onnx" if exact else "onnx-8bit",
+        exact=exact,
+        # The runtime finds one scale for all that a product reads, whosever it is.
+        independent=exact,
+    )
 
 
 def _missing() -> str:

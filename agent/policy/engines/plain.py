@@ -26,6 +26,7 @@ class PlainEngine:
 
     name = "torch"
     exact = True
+    independent = True
 
     def __init__(self, policy: PreTrainedPolicy) -> None:
         self._policy = policy

@@ -23,6 +23,7 @@ class Oracle:
 
     name = "oracle"
     looks_back = 1
+    independent = True
     timings: ClassVar[dict[str, float]] = {}
 
     def __init__(self, actions: np.ndarray, chunk: int, offset: float) -> None:

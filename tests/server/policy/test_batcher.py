@@ -6,11 +6,13 @@ import queue
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from agent.policy.engines.config import EngineConfig
 from agent.policy.predict import Ask
 from robots.errors import ModelError
 from server.policy.batcher import (
@@ -21,10 +23,11 @@ from server.policy.batcher import (
     ShedError,
     SupersededError,
 )
-from server.policy.model import Model
+from server.policy.config import PolicyServerConfig
+from server.policy.model import Model, load_model
 from server.policy.pace import Pace
 from tests.datasets import CAMERA, TASK
-from tests.server.policy.conftest import sight
+from tests.server.policy.conftest import policy_of, sight
 
 WAIT_S = 60.0
 FEATURE = f"observation.images.{CAMERA}"
@@ -97,6 +100,25 @@ def test_the_first_come_are_served_first_and_no_pass_is_larger_than_allowed(
     batcher.start()
 
     assert [outcome.result().batch for outcome in outcomes] == [4, 4, 4, 4, 2, 2]
+
+
+def test_robots_that_would_change_each_others_chunks_share_no_pass(tiny_policy: Path) -> None:
+    """Pictures of another robot are no reason for another chunk: here, in 8 bits."""
+    eight_bits = load_model(
+        PolicyServerConfig(
+            policy=policy_of(tiny_policy), inference=EngineConfig(precision="8bit"), device="cpu"
+        )
+    )
+    batcher = Batcher(eight_bits, max_batch=4)
+    outcomes = [put(batcher, f"s{n}", ask(n))[1] for n in range(3)]
+    batcher.start()
+    results = [outcome.result() for outcome in outcomes]
+    batcher.end(WAIT_S)
+
+    assert [result.batch for result in results] == [1, 1, 1]
+    for n, result in enumerate(results):
+        (alone,) = eight_bits.predict([ask(n)], [None])
+        assert np.array_equal(result.answer.chunk, alone.chunk)
 
 
 def test_a_newer_question_takes_the_place_of_the_older(batcher: Batcher, model: Model) -> None:

@@ -32,6 +32,7 @@ class SmolVLAEngine:
         parts: What computes.
         name: What the user calls it.
         exact: Whether that equals LeRobot's fp32.
+        independent: Whether no row of a batch changes another's numbers.
         autocast: Type that torch computes products in; ``None``: the weights' own.
     """
 
@@ -42,10 +43,12 @@ class SmolVLAEngine:
         *,
         name: str,
         exact: bool,
+        independent: bool = True,
         autocast: torch.dtype | None = None,
     ) -> None:
         self.name = name
         self.exact = exact
+        self.independent = independent
         self.timings: dict[str, float] = {}
         """Seconds of the last pass by stage: vision_s, prefix_s, steps_s."""
         self._model = model

@@ -15,7 +15,7 @@ from agent.policy.guidance import Guidance
 from agent.policy.load import LoadedPolicy, load_policy
 from agent.policy.predict import Ask, predict_chunks
 from robots.errors import ModelError
-from tests.agent.policy.engines.conftest import TASKS, make_batch, make_noise, row
+from tests.agent.policy.engines.conftest import CAMERAS, TASKS, make_batch, make_noise, row
 
 OURS = ("smolvla-torch", "onnx")
 EXACT = 1e-5
@@ -100,6 +100,32 @@ def test_eight_bits_are_near_and_say_that_they_are_not_exact(
     assert not engine.exact
     assert engine.name == "onnx-8bit"
     assert 1e-6 < float((chunk - exact).norm() / exact.norm()) < 0.05
+
+
+def test_in_eight_bits_a_robots_chunk_is_the_same_alone_and_in_company(engines: Engines) -> None:
+    """Though the runtime finds one scale for all rows of a pass."""
+    random = np.random.default_rng(3)
+    eight_bits = engines("onnx", "8bit")
+    asks = [
+        Ask(
+            # Far from one another, so that a scale for all fits none.
+            state=random.normal(0, 10.0**i, 6).astype(np.float32),
+            images={
+                key: random.integers(0, 4 ** (i + 2), (*size, 3), np.uint8)
+                for key, size in CAMERAS.items()
+            },
+            task="go",
+            seed=i,
+        )
+        for i in range(3)
+    ]
+
+    together = predict_chunks(eight_bits, asks)
+
+    assert not eight_bits.engine.independent
+    for ask, answer in zip(asks, together, strict=True):
+        (alone,) = predict_chunks(eight_bits, [ask])
+        assert np.array_equal(answer.chunk, alone.chunk)
 
 
 def test_bf16_is_near_and_says_that_it_is_not_exact(engines: Engines, stock: LoadedPolicy) -> None:

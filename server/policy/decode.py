@@ -24,6 +24,9 @@ _MOST_PIXELS = 4096
 _MOST_TEXT = 1000
 _MOST_PLANNED = 10_000
 _MOST_SCANS = 64
+_LARGEST = 1e6
+"""In a robot's units, degrees or −100..100: what is far beyond them overflows in the policy, and
+fails the pass that it shares with other robots."""
 
 _AS_IT_LIES = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -183,6 +186,10 @@ def _numbers(name: str, data: bytes, width: int) -> NDArray[np.float32]:
         raise ConfigError(str(error), field=name) from error
     if not np.isfinite(numbers).all():
         raise ConfigError("has numbers that are none (NaN)", field=name)
+    if len(wild := numbers[np.abs(numbers) > _LARGEST]):
+        raise ConfigError(
+            f"must be from {-_LARGEST:.0e} to {_LARGEST:.0e}", field=name, value=float(wild[0])
+        )
     return numbers
 
 

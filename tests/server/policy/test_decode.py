@@ -77,6 +77,14 @@ def test_nothing_is_planned_and_no_seed_is_given_unless_said() -> None:
         ({"state": b""}, "state=0: must be 6 float32"),
         ({"state": bytes(48)}, "state=48: must be 6 float32"),
         ({"state": wire.pack(np.full(6, np.nan, np.float32))}, "state: has numbers that are none"),
+        (
+            {"state": wire.pack(np.array([1, 2, -1e30, 4, 5, 6], np.float32))},
+            r"state=-1\..*e\+30: must be from -1e\+06 to 1e\+06",
+        ),
+        (
+            {"plan": wire.pack(np.full(6, 2e6, np.float32))},
+            r"plan=2000000\.0: must be from -1e\+06 to",
+        ),
         ({"plan": bytes(25)}, "plan: 25 bytes are no rows of 6 float32"),
         ({"plan": wire.pack(np.full(6, np.inf, np.float32))}, "plan: has numbers that are none"),
         ({"plan": bytes(24), "frozen": 2}, "frozen=2: must be at most the 1 rows of the plan"),

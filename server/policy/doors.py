@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from agent.policy.remote import wire
@@ -39,18 +40,29 @@ class Doors:
             ConfigError: the tokens file can't be read.
         """
         names = set()
-        if self._tokens is not None:
-            names.add(self._by_token(self._tokens, context))
+        if (robot := self.check_token(context.invocation_metadata())) is not None:
+            names.add(robot)
         if self._certificates:
             names.add(_by_certificate(context))
         if len(names) > 1:
             raise StrangerError("the token is one robot's and the certificate another's")
         return names.pop() if names else None
 
-    def _by_token(self, tokens: Tokens, context: Any) -> str:
-        for key, value in context.invocation_metadata() or ():
+    def check_token(self, metadata: Iterable[tuple[str, Any]] | None) -> str | None:
+        """Whose token a call bears; ``None``: none is asked for.
+
+        Args:
+            metadata: Of the call.
+
+        Raises:
+            StrangerError: no token, or a wrong one.
+            ConfigError: the tokens file can't be read.
+        """
+        if self._tokens is None:
+            return None
+        for key, value in metadata or ():
             if key == wire.AUTHORIZATION and value[: len(_BEARER)].lower() == _BEARER:
-                robot = tokens.robot(value[len(_BEARER) :])
+                robot = self._tokens.robot(value[len(_BEARER) :])
                 if robot is None:
                     raise StrangerError("the token is none of this server's")
                 return robot

@@ -27,6 +27,7 @@ from robots.errors import ArmadaError, ConfigError
 from server.policy.batcher import Batcher
 from server.policy.config import PolicyServerConfig
 from server.policy.doors import Doors
+from server.policy.gate import Gate
 from server.policy.model import Model, Watch, load_model
 from server.policy.service import PolicyService
 from server.policy.tokens import Tokens
@@ -38,6 +39,12 @@ _GRACE_S = 5.0
 
 _WATCH_S = 1.0
 _SERVICE = DESCRIPTOR.services_by_name["Policy"].full_name
+
+_CALLS_OF_A_ROBOT = 4
+"""A question, one that it has given up, and a session that it opens or leaves."""
+
+_CALLS_BESIDE = 64
+"""Status, health, and robots that there is no place for: they are told so."""
 
 _OPTIONS = [
     # Two servers on one port would each get half of the calls.
@@ -201,7 +208,12 @@ def make_server(
     Raises:
         ConfigError: the address can't be listened on.
     """
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(
+        options=_OPTIONS,
+        interceptors=[Gate(_SERVICE, service.doors, service.refuse)],
+        # Beyond, gRPC itself says RESOURCE_EXHAUSTED before it reads anything.
+        maximum_concurrent_rpcs=_CALLS_OF_A_ROBOT * config.max_robots + _CALLS_BESIDE,
+    )
     add_PolicyServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)

@@ -57,7 +57,7 @@ class PolicyService(PolicyServicer):
     def __init__(self, batcher: Batcher, doors: Doors, *, max_robots: int, policy: str) -> None:
         self.metrics = Metrics()
         self._batcher = batcher
-        self._doors = doors
+        self.doors = doors
         self._sessions = Sessions(max_robots)
         self._max_robots = max_robots
         self._policy = policy
@@ -70,9 +70,9 @@ class PolicyService(PolicyServicer):
             return self._open(request, context)
         except ModelError as error:
             # Fine by itself, but not with this model.
-            await self._refuse(context, error, grpc.StatusCode.FAILED_PRECONDITION)
+            await self.refuse(context, error, grpc.StatusCode.FAILED_PRECONDITION)
         except ArmadaError as error:
-            await self._refuse(context, error)
+            await self.refuse(context, error)
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictReply:
         """Answer an observation."""
@@ -89,10 +89,10 @@ class PolicyService(PolicyServicer):
                 raise SupersededError("the server has another model")
             result = await self._result(session, ask, deadline)
         except ArmadaError as error:
-            await self._refuse(context, error)
+            await self.refuse(context, error)
         except INFERENCE_ERRORS as error:
             logger.warning("a chunk for %s failed: %s", session.robot, error)
-            await self._refuse(context, ModelError(f"the inference failed: {error}"))
+            await self.refuse(context, ModelError(f"the inference failed: {error}"))
         return self._reply(request, session, result, decode_s)
 
     async def Close(self, request: pb.CloseRequest, context: Any) -> pb.CloseReply:
@@ -104,9 +104,9 @@ class PolicyService(PolicyServicer):
     async def Status(self, request: pb.StatusRequest, context: Any) -> pb.StatusReply:
         """What is done and was done."""
         try:
-            self._doors.robot(context)
+            self.doors.robot(context)
         except ArmadaError as error:
-            await self._refuse(context, error)
+            await self.refuse(context, error)
         return self.status()
 
     # What the server calls -----------------------------------------------------------------
@@ -153,10 +153,24 @@ class PolicyService(PolicyServicer):
             ],
         )
 
+    async def refuse(
+        self, context: Any, error: ArmadaError, code: grpc.StatusCode | None = None
+    ) -> NoReturn:
+        """End a call with the code of what went wrong."""
+        default = (grpc.StatusCode.INTERNAL, "failed")
+        known, counter = _CODES.get(type(error), default)
+        self.metrics.counts[counter if code is None else "refused"] += 1
+        retry_s = _FULL_RETRY_S if isinstance(error, FullError) else None
+        if isinstance(error, ShedError):
+            retry_s = error.retry_after_s
+        trailing = () if retry_s is None else ((wire.RETRY_AFTER, str(round(1000 * retry_s))),)
+        await context.abort(code or known, str(error), trailing)
+        raise AssertionError("abort raises")
+
     # ---------------------------------------------------------------------------------------
 
     def _open(self, request: pb.OpenRequest, context: Any) -> pb.OpenReply:
-        caller = self._doors.robot(context)
+        caller = self.doors.robot(context)
         if request.protocol != wire.PROTOCOL:
             raise ModelError(
                 f"the robot speaks version {request.protocol} of the protocol, this server "
@@ -191,9 +205,9 @@ class PolicyService(PolicyServicer):
 
     async def _session(self, name: str, context: Any) -> Session:
         try:
-            caller = self._doors.robot(context)
+            caller = self.doors.robot(context)
         except ArmadaError as error:
-            await self._refuse(context, error)
+            await self.refuse(context, error)
         session = self._sessions.find(name)
         if session is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such session")
@@ -259,20 +273,6 @@ class PolicyService(PolicyServicer):
         self.metrics.batches[result.batch] += 1
         self.metrics.stages(stages)
         return reply
-
-    async def _refuse(
-        self, context: Any, error: ArmadaError, code: grpc.StatusCode | None = None
-    ) -> NoReturn:
-        """End a call with the code of what went wrong."""
-        default = (grpc.StatusCode.INTERNAL, "failed")
-        known, counter = _CODES.get(type(error), default)
-        self.metrics.counts[counter if code is None else "refused"] += 1
-        retry_s = _FULL_RETRY_S if isinstance(error, FullError) else None
-        if isinstance(error, ShedError):
-            retry_s = error.retry_after_s
-        trailing = () if retry_s is None else ((wire.RETRY_AFTER, str(round(1000 * retry_s))),)
-        await context.abort(code or known, str(error), trailing)
-        raise AssertionError("abort raises")
 
 
 async def _decode(request: pb.PredictRequest, session: Session) -> Ask:

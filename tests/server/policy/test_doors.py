@@ -73,6 +73,23 @@ async def test_a_token_is_asked_for_and_must_be_the_robots_own(
         await session.close()
 
 
+async def test_who_has_no_token_is_refused_before_a_message_is_read(
+    model: Model, tmp_path: Path
+) -> None:
+    """Here: one that never comes."""
+    path = tmp_path / "tokens.json"
+    token = Tokens(path).add("left")
+    async with hosted(model, tokens=str(path)) as server, server.endpoint().channel() as channel:
+        for name in ("Open", "Predict", "Close", "Status"):
+            call = channel.stream_unary(f"/armada.policy.v1.Policy/{name}")(timeout=60)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() is Code.UNAUTHENTICATED
+            assert "asks for a token" in caught.value.details()
+        assert server.service.status().refused == 4
+        await (await server.open("left", token=token)).close()
+
+
 async def test_a_server_that_another_authority_vouches_for_is_not_told_the_token(
     model: Model, tls: dict[str, str], tmp_path: Path
 ) -> None:

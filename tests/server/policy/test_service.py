@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agent.ipc import FrameLayout, ImageSpec
 from agent.policy.predict import Ask
+from agent.policy.remote import wire
 from agent.policy.remote.session import About, AnswerError, Session
 from agent.proto import policy_pb2 as pb
 from agent.proto.policy_pb2_grpc import PolicyStub
@@ -202,6 +203,35 @@ async def test_no_more_robots_are_taken_than_it_serves(model: Model) -> None:
         await session.close()
         await again.close()
         await (await server.open("two")).close()
+
+
+async def test_no_more_calls_are_taken_than_robots_make(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.policy.serve._CALLS_OF_A_ROBOT", 1)
+    monkeypatch.setattr("server.policy.serve._CALLS_BESIDE", 1)
+    async with hosted(model, start=False, max_robots=1) as server:
+        sessions = [await server.open() for _ in range(2)]
+        asking = [asyncio.create_task(ask(s, n)) for n, s in enumerate(sessions)]
+        await queued(server.batcher, 2)
+        with pytest.raises(AnswerError) as caught:
+            await server.open()
+        assert caught.value.code is Code.RESOURCE_EXHAUSTED
+        assert "limit exceeded" in str(caught.value)
+        assert caught.value.retry_after_s is None
+        server.batcher.start()
+        await asyncio.gather(*asking)
+        await (await server.open()).close()
+
+
+async def test_a_message_is_no_larger_than_an_observation_can_be(model: Model) -> None:
+    # Not the robots' own channel: that would not send it.
+    async with hosted(model) as server, grpc.aio.insecure_channel(server.address) as channel:
+        call = channel.unary_unary("/armada.policy.v1.Policy/Predict")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(bytes(wire.MAX_MESSAGE_B + 1), timeout=WAIT_S)
+        assert caught.value.code() is Code.RESOURCE_EXHAUSTED
+        assert "larger than max" in caught.value.details()
 
 
 async def test_nonsense_is_refused_by_name_and_the_next_robot_is_served(model: Model) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lerobot.configs import PreTrainedConfig
@@ -17,6 +17,10 @@ from server.policy.sizes import sent_size
 
 IDLE_S = 600.0
 """A stopped arm keeps its session; a robot that is gone doesn't keep a place for ever."""
+
+_MOST_PIXELS = 4 * 1024 * 1024
+"""Of an observation in all: unpacked, and as the policy's floats, they lie in memory for each robot
+that waits."""
 
 _PER_ROBOT = 8
 """A robot whose link fails opens one after the other; the oldest goes."""
@@ -167,4 +171,19 @@ def _views(
         if feature in config.image_features:
             size = sent_size(config, image.height, image.width)
             views.append(View(image.key, feature, *size))
+    _check_pixels(config, views)
     return tuple(views)
+
+
+def _check_pixels(config: PreTrainedConfig, views: Sequence[View]) -> None:
+    """Raises: ModelError: a policy that resizes nothing would be sent more than can be had."""
+    pixels = sum(view.height * view.width for view in views)
+    if pixels > _MOST_PIXELS:
+        sizes = ", ".join(f"{view.key} {view.height}×{view.width}" for view in views)
+        raise ModelError(
+            f"a policy of type {config.type} takes pictures as they are, and an observation has at "
+            f"most {_MOST_PIXELS} pixels in all ({sizes})",
+            field="cameras",
+            value=pixels,
+            remedy="Give the robot's cameras a smaller size",
+        )

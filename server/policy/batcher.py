@@ -254,4 +254,7 @@ class Batcher:
             jobs[0].done(error)
             return
         for job in jobs:
+            with self._changed:
+                # A pass by itself: that there are many says nothing of a model that hangs.
+                self._busy_since, self._batch = time.monotonic(), 1
             self._pass([job])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from server.policy.config import PolicyServerConfig
 from server.policy.model import Model, load_model
 from server.policy.pace import Pace
 from tests.datasets import CAMERA, TASK
+from tests.helpers import wait_until
 from tests.server.policy.conftest import policy_of, sight
 
 WAIT_S = 60.0
@@ -187,6 +189,29 @@ def test_one_robots_nonsense_does_not_fail_the_others(batcher: Batcher) -> None:
 
     assert isinstance(bad.error(), ModelError)
     assert good.result().batch == fine.result().batch == 1
+
+
+def test_who_is_asked_alone_is_timed_alone(
+    batcher: Batcher, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else some robots' passes together would look like one that hangs."""
+    began: list[float] = []
+
+    def predict(self: Model, asks: Sequence[Ask], guiding: Sequence[Any]) -> Any:
+        began.append(time.monotonic() - batcher.busy_s)
+        wait_until(lambda: batcher.busy_s > 0.02)
+        if len(asks) > 1:
+            raise ModelError("not in company")
+        return alone(self, asks, guiding)
+
+    alone = Model.predict
+    monkeypatch.setattr(Model, "predict", predict)
+    outcomes = [put(batcher, f"s{n}", ask(n))[1] for n in range(3)]
+    batcher.start()
+
+    assert [outcome.result().batch for outcome in outcomes] == [1, 1, 1]
+    assert len(began) == 4
+    assert all(later - earlier > 0.01 for earlier, later in pairwise(began))
 
 
 def test_another_model_is_taken_between_two_passes_and_never_mixed(

@@ -12,7 +12,7 @@ from lerobot.configs import PreTrainedConfig
 
 from agent.policy.continuation import Guiding
 from agent.policy.engines.choice import use_engine
-from agent.policy.load import LoadedPolicy, load_policy, read_stats
+from agent.policy.load import VLM, LoadedPolicy, load_policy, read_stats
 from agent.policy.predict import Answer, Ask, predict_chunks
 from robots.errors import ModelError
 from robots.replay.locate import locate
@@ -29,7 +29,8 @@ INFERENCE_ERRORS = (
 """What torch, LeRobot and a wrong request raise (out of memory is a RuntimeError)."""
 
 _WARM_UPS = 2
-_FILES = ("config.json", "model.safetensors", "policy_preprocessor.json")
+_FILES = ("*.json", "*.safetensors", f"{VLM}/*")
+"""Configuration, weights, processors and the numbers that they normalise with, tokenizer."""
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -119,7 +120,7 @@ def load_model(config: PolicyServerConfig) -> Model:
 
 class Watch:
     """Notices that a policy is another one than before: another folder behind the same link, or
-    other files. Files that still change are left to settle.
+    other files, of whatever part of it. Files that still change are left to settle.
 
     Args:
         path: ``--policy.path``; a hub id never changes by itself.
@@ -142,12 +143,12 @@ class Watch:
     def _stamp(self) -> Stamp:
         folder = Path(self._path).resolve()
         stamps = []
-        for name in _FILES:
+        for path in sorted(path for pattern in _FILES for path in folder.glob(pattern)):
             try:
-                status = (folder / name).stat()
+                status = path.stat()
             except OSError:
                 continue
-            stamps.append((str(folder / name), status.st_ino, status.st_mtime_ns, status.st_size))
+            stamps.append((str(path), status.st_ino, status.st_mtime_ns, status.st_size))
         return tuple(stamps)
 
 

@@ -183,6 +183,23 @@ def test_tokens_are_made_listed_and_voided(
     assert capsys.readouterr().out.strip() == ""
 
 
+def test_a_policy_with_another_normaliser_is_another_policy(
+    tmp_path: Path, tiny_policy: Path
+) -> None:
+    folder = tmp_path / "policy"
+    shutil.copytree(tiny_policy, folder)
+    (normaliser,) = folder.glob("policy_preprocessor_step_*_normalizer_processor.safetensors")
+    (unnormaliser,) = folder.glob("policy_postprocessor_step_*_unnormalizer_processor.safetensors")
+    watch = Watch(str(folder))
+
+    for path in (normaliser, unnormaliser, folder / "policy_postprocessor.json"):
+        path.write_bytes(path.read_bytes() + b" ")
+        assert not watch.changed()
+        assert watch.changed()
+    unnormaliser.unlink()
+    assert [watch.changed(), watch.changed()] == [False, True]
+
+
 def test_files_that_still_change_are_left_to_settle(tmp_path: Path, tiny_policy: Path) -> None:
     folder = tmp_path / "policy"
     shutil.copytree(tiny_policy, folder)

@@ -25,7 +25,7 @@ class Guidance(_message.Message):
     def __init__(self, exact: _Optional[bool] = ..., max_weight: _Optional[float] = ...) -> None: ...
 
 class OpenRequest(_message.Message):
-    __slots__ = ("protocol", "robot", "fps", "state_names", "action_names", "cameras", "rename_map", "guidance")
+    __slots__ = ("protocol", "robot", "state_names", "action_names", "cameras", "rename_map", "guidance")
     class RenameMapEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -35,7 +35,6 @@ class OpenRequest(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     ROBOT_FIELD_NUMBER: _ClassVar[int]
-    FPS_FIELD_NUMBER: _ClassVar[int]
     STATE_NAMES_FIELD_NUMBER: _ClassVar[int]
     ACTION_NAMES_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
@@ -43,13 +42,12 @@ class OpenRequest(_message.Message):
     GUIDANCE_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     robot: str
-    fps: float
     state_names: _containers.RepeatedScalarFieldContainer[str]
     action_names: _containers.RepeatedScalarFieldContainer[str]
     cameras: _containers.RepeatedCompositeFieldContainer[Camera]
     rename_map: _containers.ScalarMap[str, str]
     guidance: Guidance
-    def __init__(self, protocol: _Optional[int] = ..., robot: _Optional[str] = ..., fps: _Optional[float] = ..., state_names: _Optional[_Iterable[str]] = ..., action_names: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ..., rename_map: _Optional[_Mapping[str, str]] = ..., guidance: _Optional[_Union[Guidance, _Mapping]] = ...) -> None: ...
+    def __init__(self, protocol: _Optional[int] = ..., robot: _Optional[str] = ..., state_names: _Optional[_Iterable[str]] = ..., action_names: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ..., rename_map: _Optional[_Mapping[str, str]] = ..., guidance: _Optional[_Union[Guidance, _Mapping]] = ...) -> None: ...
 
 class OpenReply(_message.Message):
     __slots__ = ("session", "digest", "chunk_size", "cameras", "idle_s", "max_batch")
@@ -142,7 +140,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("version", "protocol", "policy", "digest", "uptime_s", "chunks", "sheds", "expired", "failed", "refused", "swaps", "received_bytes", "sent_bytes", "stages", "batches", "robots")
+    __slots__ = ("version", "protocol", "policy", "digest", "uptime_s", "chunks", "sheds", "expired", "failed", "refused", "swaps", "received_bytes", "sent_bytes", "stages", "batches", "robots", "superseded")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +157,7 @@ class StatusReply(_message.Message):
     STAGES_FIELD_NUMBER: _ClassVar[int]
     BATCHES_FIELD_NUMBER: _ClassVar[int]
     ROBOTS_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDED_FIELD_NUMBER: _ClassVar[int]
     version: str
     protocol: int
     policy: str
@@ -175,7 +174,8 @@ class StatusReply(_message.Message):
     stages: _containers.RepeatedCompositeFieldContainer[Stage]
     batches: _containers.RepeatedCompositeFieldContainer[BatchSize]
     robots: _containers.RepeatedCompositeFieldContainer[Robot]
-    def __init__(self, version: _Optional[str] = ..., protocol: _Optional[int] = ..., policy: _Optional[str] = ..., digest: _Optional[str] = ..., uptime_s: _Optional[float] = ..., chunks: _Optional[int] = ..., sheds: _Optional[int] = ..., expired: _Optional[int] = ..., failed: _Optional[int] = ..., refused: _Optional[int] = ..., swaps: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[Stage, _Mapping]]] = ..., batches: _Optional[_Iterable[_Union[BatchSize, _Mapping]]] = ..., robots: _Optional[_Iterable[_Union[Robot, _Mapping]]] = ...) -> None: ...
+    superseded: int
+    def __init__(self, version: _Optional[str] = ..., protocol: _Optional[int] = ..., policy: _Optional[str] = ..., digest: _Optional[str] = ..., uptime_s: _Optional[float] = ..., chunks: _Optional[int] = ..., sheds: _Optional[int] = ..., expired: _Optional[int] = ..., failed: _Optional[int] = ..., refused: _Optional[int] = ..., swaps: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[Stage, _Mapping]]] = ..., batches: _Optional[_Iterable[_Union[BatchSize, _Mapping]]] = ..., robots: _Optional[_Iterable[_Union[Robot, _Mapping]]] = ..., superseded: _Optional[int] = ...) -> None: ...
 
 class Stage(_message.Message):
     __slots__ = ("name", "p50_s", "p95_s")

@@ -38,14 +38,15 @@ def _serve(argv: list[str]) -> int:
     config = parse(PolicyServerConfig, argv, prog="armada policy-server")
     logs.configure()
     console = Console()
+    from server.commands.policy_view import line
     from server.policy.serve import run
 
     def tell(event: str, data: dict[str, Any]) -> None:
         if config.json:
             _print_json(console, {"event": event, **data})
-        elif event == "ready":
-            _print(console, f"ready {json.dumps(data)}")
-        elif event != "status":
+        elif event == "status":
+            _print(console, f"status {line(data)}")
+        else:
             _print(console, f"{event} {json.dumps(data)}")
 
     return run(config, tell)

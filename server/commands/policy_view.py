@@ -18,6 +18,7 @@ from robots.errors import LinkError
 from server.policy.config import DEFAULT_LISTEN
 
 _CALL_S = 5.0
+_COUNTS = ("sheds", "superseded", "expired", "failed", "refused", "swaps")
 
 
 @dataclass(kw_only=True)
@@ -94,7 +95,7 @@ def table(status: dict[str, Any]) -> Table:
         ("policy", f"{status['policy']} {status['digest'].removeprefix('sha256:')[:12]}"),
         ("up", f"{status['uptime_s']:.0f} s, Armada {status['version']}"),
         ("chunks", f"{status['chunks']}"),
-        *((name, f"{status[name]}") for name in ("sheds", "expired", "failed", "refused", "swaps")),
+        *((name, f"{status[name]}") for name in _COUNTS),
         ("received / sent", f"{status['received_bytes']} / {status['sent_bytes']} bytes"),
         *(
             (f"{s['name'].removesuffix('_s')} p50 / p95", _ms(s["p50_s"], s["p95_s"]))
@@ -109,6 +110,18 @@ def table(status: dict[str, Any]) -> Table:
     for name, value in rows:
         view.add_row(name, value)
     return view
+
+
+def line(status: dict[str, Any]) -> str:
+    """For a log: what there is, and none of what didn't happen."""
+    parts = [f"{status['chunks']} chunks", f"{len(status['robots'])} robots"]
+    parts += [f"{status[name]} {name}" for name in _COUNTS if status[name]]
+    parts += [
+        f"infer p50 / p95 {_ms(s['p50_s'], s['p95_s'])}"
+        for s in status["stages"]
+        if s["name"] == "infer_s"
+    ]
+    return ", ".join(parts)
 
 
 def _ms(*seconds: float) -> str:

@@ -47,8 +47,6 @@ def decode_layout(request: pb.OpenRequest) -> FrameLayout:
         ConfigError: names the field.
     """
     check_name("robot", request.robot)
-    if not 0 < request.fps <= 1000:
-        raise ConfigError("must be above 0 and at most 1000 Hz", field="fps", value=request.fps)
     for name in ("state_names", "action_names"):
         _check_texts(name, getattr(request, name))
     _check_texts("rename_map", [*request.rename_map, *request.rename_map.values()])

@@ -136,8 +136,8 @@ class PolicyService(PolicyServicer):
             **{
                 name: counts[name]
                 for name in (
-                    *("chunks", "sheds", "expired", "failed", "refused", "swaps"),
-                    *("received_bytes", "sent_bytes"),
+                    *("chunks", "sheds", "superseded", "expired", "failed", "refused"),
+                    *("swaps", "received_bytes", "sent_bytes"),
                 )
             },
             stages=[

@@ -107,7 +107,7 @@ class About:
 
     Args:
         robot: Its name.
-        fps: Control rate in Hz.
+        fps: Control rate in Hz; what a chunk lasts follows from it.
         layout: Its features; cameras that are not RGB are not offered.
         rename_map: Robot keys to policy keys.
         jpeg_quality: Of the pictures that are sent.
@@ -126,7 +126,6 @@ class About:
         return pb.OpenRequest(
             protocol=wire.PROTOCOL,
             robot=self.robot,
-            fps=self.fps,
             state_names=self.layout.state_names,
             action_names=self.layout.action_names,
             cameras=[

@@ -20,7 +20,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from agent.cli import main
 from agent.policy.atomic import point
 from agent.policy.remote.session import Endpoint, Session
+from agent.proto import policy_pb2 as pb
+from server.policy.config import PolicyServerConfig
 from server.policy.model import Watch
+from server.policy.serve import Tell
+from server.policy.view import status_dict
 from tests.datasets import TASK
 from tests.helpers import wait_until
 from tests.server.policy.conftest import about, sight
@@ -114,6 +118,29 @@ def test_its_status_is_a_command_and_a_line_now_and_then(
     assert main(["policy-server", "status", address]) == 0
     assert "infer p50 / p95" in capsys.readouterr().out
     wait_until(lambda: any(e["chunks"] >= status["chunks"] for e in server.events("status")))
+
+
+def test_the_line_now_and_then_is_text_unless_json_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = pb.StatusReply(
+        chunks=3,
+        superseded=2,
+        stages=[pb.Stage(name="infer_s", p50_s=0.001, p95_s=0.002)],
+        robots=[pb.Robot(name="left", chunks=3)],
+    )
+
+    def run(config: PolicyServerConfig, tell: Tell) -> int:
+        tell("status", status_dict(status))
+        return 0
+
+    monkeypatch.setattr("server.policy.serve.run", run)
+    assert main(["policy-server", "--policy.path=x"]) == 0
+    assert capsys.readouterr().out == (
+        "status 3 chunks, 1 robots, 2 superseded, infer p50 / p95 1.0 / 2.0 ms\n"
+    )
+    assert main(["policy-server", "--policy.path=x", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["superseded"] == 2
 
 
 def test_it_follows_its_link_to_another_model_and_back_at_a_signal(

@@ -115,8 +115,6 @@ def test_what_is_wrong_is_named(fields: dict[str, object], says: str) -> None:
     ("change", "says"),
     [
         ({"robot": "../etc"}, "robot=../etc: must be 1–63 letters"),
-        ({"fps": float("nan")}, "fps=nan: must be above 0"),
-        ({"fps": 0.0}, "fps=0.0: must be above 0"),
         ({"state_names": ["x"] * 65}, "state_names=65: are more than 64"),
         ({"action_names": [""]}, "action_names=: must have 1–1000 characters"),
         ({"cameras": [pb.Camera(key="a", height=0, width=5)]}, "cameras=0: must be from 1 to"),

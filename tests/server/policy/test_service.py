@@ -356,6 +356,7 @@ async def test_a_session_can_not_take_all_threads_that_unpack_pictures(
         first = [asyncio.create_task(ask(left, n)) for n in range(2)]
         await asyncio.to_thread(lambda: [begun.acquire(timeout=WAIT_S) for _ in first])
         assert (await code_of(ask(left, 3)))[0] is Code.ABORTED
+        assert server.service.status().superseded == 1
         other = asyncio.create_task(ask(right, 4))
         assert await asyncio.to_thread(begun.acquire, timeout=WAIT_S)
         go_on.set()

@@ -1,7 +1,8 @@
 """What the servos say about themselves, and what to make of it. Knows no bus and no clock.
 
-One register of all servos is read per poll, in turn (``ORDER``); a finding counts when two polls in
-a row agree: an answer that came late can pass for that of another question once.
+One register of all servos is read per poll, in turn (``ORDER``); a finding begins when two polls in
+a row agree on it, and ends when two agree that it is over: an answer that came late can pass for
+that of another question once.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class Health:
     def __init__(self, joints: tuple[str, ...]) -> None:
         self.joints = joints
         self.readings: dict[str, dict[str, int]] = {}
-        self._seen: dict[tuple[str, str], int] = {}
+        self._seen: dict[tuple[str, str], bool] = {}
+        self._against: dict[tuple[str, str], int] = {}
         self._read: frozenset[str] = frozenset()
 
     def note(self, register: str, values: Mapping[str, float]) -> None:
@@ -82,7 +84,7 @@ class Health:
             # Temperatures are read less often: the one that made it let go says nothing once it
             # has its torque back, and would let go of all the others.
             for joint in {*cut_out} - {*self._sure(Alarm.TEMPERATURE.name)}:
-                self._seen[joint, "hot"] = 0
+                self._forget(joint, "hot")
         elif register == "Present_Temperature":
             self._count("hot", lambda j: self._get(register, j) >= HOT_C)
             self._count("warm", lambda j: self._get(register, j) >= WARM_C)
@@ -93,13 +95,14 @@ class Health:
     def forget(self, *, keep_heat: bool = False) -> None:
         """The arm was away: nothing that was read counts, but that a resting arm was hot."""
         kept = ("hot", "warm", "not cool") if keep_heat else ()
-        self._seen = {k: n for k, n in self._seen.items() if k[1] in kept}
+        self._seen = {k: sure for k, sure in self._seen.items() if k[1] in kept}
+        self._against.clear()
         self.readings.clear()
 
     def expect_torque(self) -> None:
         """Torque was just switched on: what was read before says nothing."""
         for joint in self.joints:
-            self._seen[joint, "off"] = 0
+            self._forget(joint, "off")
 
     @property
     def cool(self) -> bool:
@@ -134,11 +137,19 @@ class Health:
     def _count(self, what: str, holds: object) -> None:
         assert callable(holds)
         for joint in self._read:
-            before = self._seen.get((joint, what), 0)
-            self._seen[joint, what] = min(_AGREE, before + 1) if holds(joint) else 0
+            key = joint, what
+            if bool(holds(joint)) == self._seen.get(key, False):
+                self._against[key] = 0
+                continue
+            self._against[key] = self._against.get(key, 0) + 1
+            if self._against[key] >= _AGREE:
+                self._seen[key], self._against[key] = bool(holds(joint)), 0
+
+    def _forget(self, joint: str, what: str) -> None:
+        self._seen[joint, what], self._against[joint, what] = False, 0
 
     def _sure(self, what: str | None) -> tuple[str, ...]:
-        return tuple(j for j in self.joints if self._seen.get((j, what or ""), 0) >= _AGREE)
+        return tuple(j for j in self.joints if self._seen.get((j, what or ""), False))
 
     def _overloaded(self) -> tuple[str, ...]:
         pressed = {*self._sure(Alarm.OVERLOAD.name), *self._sure(Alarm.CURRENT.name)}

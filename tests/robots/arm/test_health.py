@@ -36,6 +36,13 @@ def test_an_alarm_counts_when_two_polls_agree() -> None:
     assert kinds(health(status(lift=32), status(), status(lift=32))) == {}
 
 
+def test_and_is_over_when_two_agree_on_that() -> None:
+    h = health(status(lift=32), status(lift=32), status(), status(lift=32), status())
+    assert kinds(h) == {"overload": ("lift",)}
+    h.note(*status())
+    assert kinds(h) == {}
+
+
 def test_current_and_overload_are_both_pressing_on_something() -> None:
     h = health(*[status(lift=int(Alarm.CURRENT), grip=int(Alarm.OVERLOAD))] * 2)
     assert kinds(h) == {"overload": JOINTS}
@@ -49,6 +56,8 @@ def test_warm_hot_and_cool_are_apart() -> None:
     assert hot.findings() == [Finding("hot", ("lift",), f"lift {HOT_C} °C")]
     hot.note(*celsius(COOL_C + 1))
     assert not hot.cool
+    hot.note(*celsius(COOL_C))
+    assert not hot.cool, "a single reading can be that of another register"
     hot.note(*celsius(COOL_C))
     assert hot.cool
 
@@ -66,6 +75,7 @@ def test_torque_that_is_off_is_a_servo_that_lost_its_power_unless_it_cut_out() -
 def test_a_servo_that_has_its_torque_back_is_not_hot_by_what_was_read_before() -> None:
     h = health(*[celsius(72)] * 2, *[status(lift=4)] * 2)
     assert set(kinds(h)) == {"cut_out", "hot"}
+    h.note(*status())
     h.note(*status())
     assert kinds(h) == {}, "the arm would rest, and the servos that held would let go"
     h.note(*celsius(68))

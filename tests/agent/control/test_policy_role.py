@@ -366,3 +366,21 @@ def test_a_server_that_is_silent_is_not_waited_for_where_there_is_a_local_policy
     assert bench.timeline.look(5).action[0] == 2.0  # type: ignore[union-attr]
     bench.role.step(3)
     assert bench.role.to_json()["inference"] == "remote", "it is tried again"
+
+
+def test_a_server_whose_new_model_has_longer_chunks_is_asked_less_often(bench: Bench) -> None:
+    remote, remote_end = bench.ready(1, "remote")
+    (kept,) = bench.role._workers
+    before = kept.patience_s
+    remote_end.send("ready", digest="other", chunk_size=20)
+    bench.hear(remote)
+    request = bench.ask(remote_end, 0)
+    payload = np.ones((20, 1), np.float32).tobytes()
+    remote_end.send("chunk", payload, request=request, shape=[20, 1], digest="other")
+    bench.hear(remote)
+
+    assert bench.role.to_json()["digest"] == "other"
+    assert kept.patience_s == 2 * before
+    bench.role.offer(6, STATE, {})
+    assert remote_end.wait(0.05) == [], "more than half is left"
+    bench.ask(remote_end, 10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -277,42 +276,6 @@ async def test_any_bytes_on_the_wire_are_answered(model: Model) -> None:
                         known, timeout=WAIT_S
                     )
         await ask(session, 1)
-        await session.close()
-
-
-async def test_another_model_is_served_to_sessions_that_it_fits(
-    model: Model, other_model: Model
-) -> None:
-    async with hosted(model) as server:
-        session = await server.open()
-        assert (await ask(session, 1))[1].digest == model.digest
-        server.service.swap(other_model)
-        assert (await ask(session, 1))[1].digest == other_model.digest
-        await session.close()
-
-
-async def test_a_session_that_another_model_does_not_fit_is_over(
-    model: Model, other_model: Model
-) -> None:
-    async with hosted(model) as server:
-        session = await server.open()
-        server.service.swap(replace(other_model, chunk_size=12))
-        assert (await code_of(ask(session, 1)))[0] is Code.NOT_FOUND
-        await session.reopen(timeout_s=20)
-        assert (session.digest, session.chunk_size) == (other_model.digest, 12)
-        await session.close()
-
-
-async def test_who_opens_a_session_while_the_old_model_computes_is_told_of_the_new_one(
-    model: Model, other_model: Model
-) -> None:
-    async with hosted(model, start=False) as server:
-        # What a swap finds in the middle of a pass: the new model waits for its end.
-        server.service.swap(replace(other_model, chunk_size=12))
-        session = await server.open()
-        assert (session.digest, session.chunk_size) == (other_model.digest, 12)
-        server.batcher.start()
-        assert (await ask(session, 1))[1].digest == other_model.digest
         await session.close()
 
 

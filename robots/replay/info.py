@@ -119,12 +119,49 @@ class DatasetInfo:
         return (shape[0], shape[1], shape[2])
 
 
+@dataclass(frozen=True)
+class Claims:
+    """What ``meta/info.json`` says of the whole.
+
+    Args:
+        episodes, frames: How many.
+    """
+
+    episodes: int
+    frames: int
+
+
 def read_info(root: Path) -> DatasetInfo:
     """Read a local data set's metadata and check that the files it names are there.
 
     Raises:
         DataError: no data set, another version, unreadable metadata, or a missing or damaged file;
             names the file.
+    """
+    dataset, claims = read_claims(root)
+    if len(dataset.episodes) != claims.episodes:
+        raise DataError(
+            f"meta/info.json claims {claims.episodes} episodes, meta/episodes has "
+            f"{len(dataset.episodes)}",
+            field="dataset",
+            value=root,
+            remedy="The recording was cut off; record with `armada run`, which can't lose episodes",
+        )
+    if dataset.frames != claims.frames:
+        raise DataError(
+            f"meta/info.json claims {claims.frames} frames, its episodes have {dataset.frames}",
+            field="dataset",
+            value=root,
+        )
+    _check_files(dataset)
+    return dataset
+
+
+def read_claims(root: Path) -> tuple[DatasetInfo, Claims]:
+    """Read a local data set's metadata, whether or not the rest agrees with it.
+
+    Raises:
+        DataError: no data set, another version, or metadata that can't be read.
     """
     info = _read_json(root)
     version = info.get("codebase_version")
@@ -138,38 +175,20 @@ def read_info(root: Path) -> DatasetInfo:
     try:
         features = info["features"]
         videos = [name for name, f in features.items() if f["dtype"] == "video"]
-        rows = _episode_rows(root)
-        episodes = tuple(_episode(root, info, row, videos) for row in rows)
         dataset = DatasetInfo(
             root=root,
             fps=int(info["fps"]),
             robot_type=str(info.get("robot_type") or ""),
             features=features,
-            episodes=episodes,
+            episodes=tuple(_episode(root, info, row, videos) for row in _episode_rows(root)),
         )
-        claimed = info["total_episodes"]
-        frames = info["total_frames"]
+        return dataset, Claims(info["total_episodes"], info["total_frames"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"its metadata is incomplete ({type(error).__name__}: {error})",
             field="dataset",
             value=root,
         ) from error
-    if len(episodes) != claimed:
-        raise DataError(
-            f"meta/info.json claims {claimed} episodes, meta/episodes has {len(episodes)}",
-            field="dataset",
-            value=root,
-            remedy="The recording was cut off; record with `armada run`, which can't lose episodes",
-        )
-    if dataset.frames != frames:
-        raise DataError(
-            f"meta/info.json claims {frames} frames, its episodes have {dataset.frames}",
-            field="dataset",
-            value=root,
-        )
-    _check_files(dataset)
-    return dataset
 
 
 def _read_json(root: Path) -> dict[str, Any]:

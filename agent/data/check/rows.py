@@ -1,0 +1,83 @@
+"""The rows of a data set's episodes, straight from their files: LeRobot is not asked, which trusts
+them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from robots.replay.info import EpisodeInfo
+
+EPISODE, FRAME, INDEX, TIME = "episode_index", "frame_index", "index", "timestamp"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Of one episode, in the file's order.
+
+    Args:
+        table: All columns.
+    """
+
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def frame_index(self) -> NDArray[np.int64]:
+        return np.asarray(self.table[FRAME].to_numpy(), np.int64)
+
+    @property
+    def time_s(self) -> NDArray[np.float64]:
+        return np.asarray(self.table[TIME].to_numpy(), np.float64)
+
+    def vector(self, name: str) -> NDArray[np.float32]:
+        """(N, D) of a vector feature; (N, 0) where there is none."""
+        if name not in self.table.schema.names:
+            return np.zeros((len(self), 0), np.float32)
+        column = self.table[name].combine_chunks()
+        flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32)
+        return flat.reshape(len(self), -1)
+
+    def first(self) -> Rows:
+        """Each frame index once: its first row."""
+        _, at = np.unique(self.frame_index, return_index=True)
+        return Rows(self.table.take(pa.array(np.sort(at))))
+
+    def copies(self) -> NDArray[np.bool_]:
+        """(N,) whether a row has what the first row of its frame index has, but for its number in
+        the data set."""
+        numbers, first = np.unique(self.frame_index, return_index=True)
+        of = first[np.searchsorted(numbers, self.frame_index)]
+        recorded = self.table.drop_columns([c for c in (INDEX,) if c in self.table.schema.names])
+        rows = recorded.to_pylist()
+        return np.array([_equal(rows[i], rows[int(j)]) for i, j in enumerate(of)])
+
+
+def _equal(a: dict[str, object], b: dict[str, object]) -> bool:
+    # Text, for a NaN equals nothing, itself included.
+    return a is b or repr(a) == repr(b)
+
+
+def read_rows(episode: EpisodeInfo, cache: dict[Path, pa.Table]) -> Rows:
+    """One episode's rows.
+
+    Args:
+        episode: Which.
+        cache: Files that were read before; only the newest stays.
+
+    Raises:
+        OSError, pa.ArrowInvalid: the file is missing or damaged.
+    """
+    if episode.data not in cache:
+        cache.clear()
+        cache[episode.data] = pq.read_table(episode.data)
+    table = cache[episode.data]
+    return Rows(table.filter(pc.equal(table[EPISODE], episode.index)))

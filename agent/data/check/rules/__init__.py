@@ -1,0 +1,1 @@
+"""What is looked for, a subject a file. Pure: arrays in, findings out."""

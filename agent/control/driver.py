@@ -99,6 +99,7 @@ class Driver:
         self._demand: Demand | None = None
         self._giving: tuple[tuple[str, ...], Vector | None] = ((), None)
         self._leave_by = math.inf
+        self._asked = False
 
     def step(self, tick: int, observation: Observation) -> Step:
         """One tick: decide, propose, guard, act."""
@@ -124,6 +125,8 @@ class Driver:
         self._note_trips(verdict.trips)
         if verdict.action is not None and self.arm.act(verdict.action):
             self._last, self._acted_at = verdict.action, now
+        if self._asked:
+            self.source.acted(tick, observation)
         return Step(proposal, self._last)
 
     def _start_from(self, present: Vector) -> None:
@@ -241,6 +244,7 @@ class Driver:
     def _propose(
         self, mode: Mode, tick: int, observation: Observation, present: Vector, now: float
     ) -> Vector | None:
+        self._asked = False
         if mode is Mode.YIELD:
             return self._give_way(present)
         self._giving = ((), None)
@@ -248,6 +252,7 @@ class Driver:
             return None
         if mode is Mode.PARK or self._leaving:
             return self._way_back(now) if self.stopped is None else None
+        self._asked = True
         proposal = self.source.propose(tick, observation)
         if proposal is not None:
             self._stats.driven += 1

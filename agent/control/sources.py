@@ -24,6 +24,10 @@ class Source(Protocol):
         """(A,) or ``None`` when there is none (starvation). MUST return within a millisecond or
         so: it runs in the control loop."""
 
+    def acted(self, tick: int, observation: Observation) -> None:
+        """The goal of this tick is on its way: time for what it need not wait for. Called after
+        each ``propose``."""
+
     def reset(self) -> None:
         """Forget what was planned: another source took over, the operator stopped, or the task
         changed."""
@@ -36,6 +40,9 @@ class Hold:
 
     def propose(self, tick: int, observation: Observation) -> None:
         return None
+
+    def acted(self, tick: int, observation: Observation) -> None:
+        """Nobody is asked."""
 
     def reset(self) -> None:
         """Nothing is planned."""
@@ -64,15 +71,16 @@ class PolicySource:
         self.taken: Planned | None = None
 
     def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
-        if not observation.blind:
-            self._role.offer(tick, observation.state, observation.images)
         self.taken = planned = self._timeline.take(tick)
         self._seams.note(tick, planned)
-        if planned is not None:
-            return planned.action
-        if not self._played:
+        return None if planned is None else planned.action
+
+    def acted(self, tick: int, observation: Observation) -> None:
+        # Copying pictures and waking a worker take milliseconds, and only in some ticks.
+        if not observation.blind:
+            self._role.offer(tick, observation.state, observation.images)
+        if self.taken is None and not self._played:
             self._role.hold()
-        return None
 
     def reset(self) -> None:
         self._role.reset()
@@ -105,6 +113,9 @@ class TeleopSource:
         if action is None or not all(name in action for name in self._names):
             return None
         return np.array([action[name] for name in self._names], np.float32)
+
+    def acted(self, tick: int, observation: Observation) -> None:
+        """A leader sees for itself."""
 
     def reset(self) -> None:
         """A leader plans nothing."""

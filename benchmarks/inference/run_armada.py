@@ -79,21 +79,25 @@ def _listen(loop: ControlLoop, log: Log) -> None:
     arm: Any = loop.arm
     stats: Any = loop.stats
     timeline = source._timeline
-    propose, act, ticked, add = source.propose, arm.act, stats.tick, timeline.add
+    propose, after, act, ticked = source.propose, source.acted, arm.act, stats.tick
+    add = timeline.add
     planned: Planned | None = None
 
     def proposed(tick: int, observation: Any) -> Any:
         nonlocal planned
-        asked = loop.policy._requests
         action = propose(tick, observation)
-        if loop.policy._requests != asked:
-            log.observe()
         planned = source.taken
         if planned is None:
             log.starve()
         elif not 0 <= tick - planned.first < CHUNK or planned.epoch != loop.policy.epoch:
             log.stale += 1
         return action
+
+    def looked(tick: int, observation: Any) -> None:
+        asked = loop.policy._requests
+        after(tick, observation)
+        if loop.policy._requests != asked:
+            log.observe()
 
     def acted(action: NDArray[np.float32]) -> Any:
         taken = act(action)
@@ -109,7 +113,8 @@ def _listen(loop: ControlLoop, log: Log) -> None:
         log.chunk()
         return add(*args, **kwargs)
 
-    source.propose, arm.act, stats.tick, timeline.add = proposed, acted, tick, added
+    source.propose, source.acted, arm.act = proposed, looked, acted
+    stats.tick, timeline.add = tick, added
 
 
 def _model(job: Job) -> StoredModel:

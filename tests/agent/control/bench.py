@@ -114,6 +114,9 @@ class Leader:
         self.value += 0.5
         return np.array([self.value, np.nan if self.value > 1e6 else self.value], np.float32)
 
+    def acted(self, tick: int, observation: Observation) -> None:
+        """Nobody is asked."""
+
     def reset(self) -> None:
         self.resets += 1
 

@@ -269,22 +269,29 @@ def test_a_policy_that_looks_back_is_shown_the_ticks_before(bench: Bench) -> Non
     assert message["past"] == [], "what was before a reset is not its past"
 
 
+def step(source: PolicySource, tick: int, seen: Observation) -> Any:
+    """A tick of the loop: propose, act, look."""
+    proposal = source.propose(tick, seen)
+    source.acted(tick, seen)
+    return proposal
+
+
 def test_a_policy_slower_than_its_chunk_is_followed_in_bursts(bench: Bench) -> None:
     """The arm held for want of a plan: nothing of the chunk has passed meanwhile."""
     source = PolicySource(bench.timeline, bench.role, bench.stats.seams)
     peer, worker = bench.ready(1)
     seen = Observation(STATE, {}, 0.0)
-    assert source.propose(0, seen) is None
+    assert step(source, 0, seen) is None
     (message,) = worker.wait(5)
     for tick in range(1, 30):
         bench.role.step(tick)
-        assert source.propose(tick, seen) is None
+        assert step(source, tick, seen) is None
     payload = np.arange(10, dtype=np.float32).tobytes()
     worker.send("chunk", payload, request=message["request"], shape=[10, 1])
     bench.role.step(30)
     bench.hear(peer)
-    assert source.propose(30, seen) == [0.0]
-    assert source.propose(31, seen) == [1.0]
+    assert step(source, 30, seen) == [0.0]
+    assert step(source, 31, seen) == [1.0]
     assert source.taken is not None
     assert (source.taken.observed, source.taken.first) == (0, 30)
 
@@ -294,16 +301,16 @@ def test_a_recording_goes_on_while_nothing_is_planned(bench: Bench) -> None:
     source = PolicySource(bench.timeline, bench.role, bench.stats.seams, played=True)
     peer, worker = bench.ready(1)
     seen = Observation(STATE, {}, 0.0)
-    assert source.propose(0, seen) is None
+    assert step(source, 0, seen) is None
     (message,) = worker.wait(5)
     for tick in range(1, 4):
         bench.role.step(tick)
-        assert source.propose(tick, seen) is None
+        assert step(source, tick, seen) is None
     payload = np.arange(10, dtype=np.float32).tobytes()
     worker.send("chunk", payload, request=message["request"], shape=[10, 1])
     bench.hear(peer)
     bench.role.step(4)
-    assert source.propose(4, seen) == [4.0]
+    assert step(source, 4, seen) == [4.0]
 
 
 def test_what_was_seen_long_ago_is_not_the_ticks_before(bench: Bench) -> None:

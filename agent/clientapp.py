@@ -54,6 +54,7 @@ def evaluate(message: Message, context: Context) -> Message:
 
 
 def _train(message: Message, home: Home) -> Message:
+    from agent.data.used import note_trained
     from agent.policy import weights
     from agent.training.arrays import from_record, to_record
     from agent.training.train import train as train_at_home
@@ -89,6 +90,7 @@ def _train(message: Message, home: Home) -> Message:
         "config": config.to_dict(),
         "time": started,
     }
+    note_trained(home.dataset_root, result.trained_on)
     home.write("last_train.json", record)
     arrays = to_record(result.trainable)
     metrics = MetricRecord(

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agent.data.fingerprint import fingerprints
 from agent.data.open import open_info
 from agent.data.split import split
 from agent.policy import weights
@@ -44,6 +45,7 @@ class TrainResult:
         trainable: The trainable tensors, fp32, on the CPU.
         samples: Training frames that the robot has; its weight in the average.
         episodes: Training episodes.
+        trained_on: Their fingerprints, see :mod:`agent.data.used`.
         heldout_episodes: Episodes that were kept out.
         loss_first: Mean loss of the first tenth of the steps.
         loss_last: Mean loss of the last tenth.
@@ -56,6 +58,7 @@ class TrainResult:
     trainable: dict[str, Tensor]
     samples: int
     episodes: int
+    trained_on: tuple[str, ...] = field(repr=False)
     heldout_episodes: int
     loss_first: float
     loss_last: float
@@ -106,6 +109,8 @@ def train(
             value=dataset_root,
             remedy="Record at least one",
         )
+    # Now, and not when it is done: a recorder may delete old episodes meanwhile.
+    trained_on = tuple(fingerprints(info, training).values())
     rename = rename_map or {}
     loaded = load_with_own_processors(
         str(policy_path), processors, stats=own_stats(dataset_root, rename), device=device
@@ -121,6 +126,7 @@ def train(
         trainable=weights.trainable(loaded.policy),
         samples=len(frames),
         episodes=len(training),
+        trained_on=trained_on,
         heldout_episodes=len(heldout),
         loss_first=sum(losses[:tenth]) / tenth,
         loss_last=sum(losses[-tenth:]) / tenth,

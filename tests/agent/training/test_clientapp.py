@@ -13,6 +13,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from torch import Tensor
 
 from agent.clientapp import app
+from agent.data.used import unused
 from agent.paths import StateDir
 from agent.policy import weights
 from agent.policy.load import load_policy
@@ -87,6 +88,8 @@ def test_it_trains_and_leaves_a_record(
     assert reply.content["report"]["update-digest"] == weights.digest(update)
     progress = json.loads((state.training / "progress.json").read_text())
     assert (progress["step"], progress["steps"]) == (2, 2)
+    # The last of three is held out: it was not learned from and has to stay.
+    assert unused(dataset) == [2]
 
 
 def test_it_measures(state: StateDir, dataset: Path, arrays: dict[str, Tensor]) -> None:

@@ -16,6 +16,9 @@ from robots.arm.care import Demand
 from robots.arm.ranges import JointRange, joint_ranges
 from robots.arm.supervised import SupervisedArm
 
+_OLD_S = 1e6
+"""A camera that has not given a picture yet."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -26,12 +29,15 @@ class Observation:
         images: Camera key → uint8 (H, W, C), RGB.
         time_s: When it was taken, seconds since the epoch.
         blind: Camera → what is wrong with its picture (lost, stale, black, frozen).
+        taken_s: Camera → when its picture was taken, seconds since the epoch; a picture that is
+            older than the look before is the same again.
     """
 
     state: NDArray[np.float32]
     images: dict[str, NDArray[np.uint8]]
     time_s: float
     blind: dict[str, str] = field(default_factory=dict)
+    taken_s: dict[str, float] = field(default_factory=dict)
 
 
 class Arm:
@@ -86,8 +92,10 @@ class Arm:
         if not np.isfinite(state).all():
             return None
         images = {spec.key: values[spec.key] for spec in self.layout.images}
+        now = time.time()
         blind = {name: c.fault for name, c in self._arm.cameras.items() if c.fault}
-        return Observation(state, images, time.time(), blind)
+        taken = {n: now - c.age_s for n, c in self._arm.cameras.items() if c.age_s < _OLD_S}
+        return Observation(state, images, now, blind, taken)
 
     def act(self, action: NDArray[np.float32]) -> bool:
         """Send an action (A,); whether the driver took it."""

@@ -113,6 +113,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
         emit=emit,
         welcome=about | {"buffer": str(ring.path), "slots": slots},
         on_gone=lambda: loop.recorder_gone(),
+        between=config.dataset.pre_trigger_s > 0,
     )
     sources: dict[str, Source] = {"hold": Hold()}
     if config.has_policy:

@@ -180,6 +180,7 @@ class ControlLoop:
                 observation.state,
                 step.action,
                 observation.images,
+                taken_s=observation.taken_s,
             )
 
     def _trace(self, at: Tick, step: Step) -> None:

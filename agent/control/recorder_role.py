@@ -1,13 +1,14 @@
 """The recorder as control sees it: a ring of slots that is filled or, when full, passed over.
 
 A frame is one slot: state, action and all images together, so rows and pictures can't part. When
-the recorder is too slow to give slots back, whole frames are dropped and counted; a tick never
-waits. A dead recorder loses the episode that was open, and nothing that it had saved.
+the recorder is too slow to give slots back, the row goes over the channel by itself, and the
+recorder repeats the pictures before it and marks them; a tick never waits. A dead recorder loses
+nothing that it had saved; what was open is recovered by the next one up to its last second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 from agent.control.peers import Emit, Peer
 from agent.ipc import FrameBuffer, Message
+
+FRAME_INTERVENTION, FRAME_FAULT = 1, 2
+"""Marks of a frame, as they travel: their sum."""
 
 
 class RecorderRole:
@@ -25,6 +29,8 @@ class RecorderRole:
         emit: Where events go.
         welcome: Fields that the recorder needs.
         on_gone: Called when the recorder is lost.
+        between: Frames go to the recorder between episodes too: it keeps the last seconds, with
+            which the next episode may begin (``before_s``).
     """
 
     def __init__(
@@ -34,15 +40,18 @@ class RecorderRole:
         emit: Emit,
         welcome: dict[str, Any],
         on_gone: Callable[[], None],
+        between: bool = False,
     ) -> None:
         self._buffer = buffer
         self._emit = emit
         self._welcome = welcome
         self._on_gone = on_gone
+        self._between = between
         self._peer: Peer | None = None
         self._free: list[int] = []
         self._open: int | None = None
         self.ready = False
+        self.repeated = 0
         self.dropped = 0
         self.episodes = 0
         self.frames = 0
@@ -50,14 +59,35 @@ class RecorderRole:
 
     # What the loop calls -------------------------------------------------------------------
 
-    def start_episode(self, episode: int, task: str, tick: int) -> None:
+    def start_episode(self, episode: int, task: str, tick: int, *, before_s: float = 0.0) -> None:
+        """Open an episode.
+
+        Args:
+            episode: Its number in this run.
+            task: In words.
+            tick: Its first frame's.
+            before_s: The frames of so many seconds before ``tick`` become its beginning, as far as
+                the recorder has them (``--dataset.pre_trigger_s``).
+        """
         assert self._peer is not None
-        self._peer.channel.send("episode_start", episode=episode, task=task, tick=tick)
+        self._peer.channel.send(
+            "episode_start", episode=episode, task=task, tick=tick, before_s=before_s
+        )
         self._open = episode
 
-    def end_episode(self, *, save: bool, marks: dict[str, Any] | None = None) -> None:
+    def end_episode(self, *, save: bool, marks: Mapping[str, Any] | None = None) -> None:
+        """Close the open episode, if there is one.
+
+        Args:
+            save: Whether it is kept.
+            marks: What is known of it, JSON values: ``success`` (bool or ``None``: not known),
+                ``intervention`` (bool), ``fault`` (why it is doubtful; text), ``trigger`` (what
+                began it; text), and whatever else is worth keeping.
+        """
         if self._peer is not None and self._open is not None:
-            self._peer.channel.send("episode_end", episode=self._open, save=save, marks=marks or {})
+            self._peer.channel.send(
+                "episode_end", episode=self._open, save=save, marks=dict(marks or {})
+            )
             self.unsaved += save
         self._open = None
 
@@ -67,13 +97,39 @@ class RecorderRole:
         time_s: float,
         state: NDArray[np.float32],
         action: NDArray[np.float32],
-        images: dict[str, Any],
+        images: Mapping[str, Any],
+        *,
+        taken_s: Mapping[str, float] | None = None,
+        intervention: bool = False,
+        fault: bool = False,
     ) -> None:
-        """Put one frame into the ring if an episode is open and a slot is free."""
-        if self._peer is None or self._open is None:
+        """Hand one frame to the recorder if an episode is open, or if frames between episodes are
+        kept; never waits.
+
+        Args:
+            tick: A gap to the tick before is filled by the recorder, and marked.
+            time_s: When the joints were read, seconds since the epoch.
+            state, action: (S,) and (A,).
+            images: Camera key → uint8 (H, W, C).
+            taken_s: Camera key → when its picture was taken, seconds since the epoch; a camera that
+                is not in it is taken to be of ``time_s``.
+            intervention: Whether a human drove.
+            fault: Whether something was amiss at this tick that a policy must not learn from.
+        """
+        if self._peer is None or (self._open is None and not (self._between and self.ready)):
             return
+        taken = {key: round(at, 6) for key, at in (taken_s or {}).items()}
+        told: dict[str, Any] = {
+            "tick": tick,
+            "t": time_s,
+            "taken": taken,
+            "marks": FRAME_INTERVENTION * intervention + FRAME_FAULT * fault,
+        }
         if not self._free:
-            self.dropped += 1
+            row = np.concatenate([state, action]).astype(np.float32).tobytes()
+            sent = self._peer.channel.send("frame", row, **told)
+            self.repeated += sent
+            self.dropped += not sent
             return
         slot = self._free.pop()
         views = self._buffer[slot]
@@ -81,7 +137,9 @@ class RecorderRole:
         views.action[:] = action
         for key, view in views.images.items():
             view[:] = images[key]
-        self._peer.channel.send("frame", slot=slot, tick=tick, t=time_s)
+        if not self._peer.channel.send("frame", slot=slot, **told):
+            self._free.append(slot)
+            self.dropped += 1
 
     @property
     def recording(self) -> bool:
@@ -92,6 +150,7 @@ class RecorderRole:
             "episodes": self.episodes,
             "frames": self.frames,
             "recording": self.recording,
+            "repeated_pictures": self.repeated,
             "dropped_frames": self.dropped,
             "unsaved_episodes": self.unsaved,
         }

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -51,7 +51,7 @@ class Frame:
 
     state: NDArray[np.float32]
     action: NDArray[np.float32]
-    images: dict[str, NDArray[np.uint8]]
+    images: Mapping[str, NDArray[np.uint8]]
 
 
 Work = Callable[[], None]
@@ -84,6 +84,9 @@ class Recorder:
         self._work: queue.Queue[Work | None] = queue.Queue(limit)
         self._answers: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
         self._lost = False
+        self._images: Mapping[str, NDArray[np.uint8]] = {
+            spec.key: np.zeros(spec.shape, np.uint8) for spec in buffer.layout.images
+        }
         self._thread = threading.Thread(target=self._write, name="writer")
 
     def run(self) -> None:
@@ -103,21 +106,27 @@ class Recorder:
 
     def _on_message(self, message: Message) -> None:
         if message.kind == "frame":
-            slot = message["slot"]
-            views = self._buffer[slot]
-            frame = Frame(
-                views.state.copy(),
-                views.action.copy(),
-                {key: view.copy() for key, view in views.images.items()},
-            )
+            frame = self._frame(message)
             self._put(lambda: self._add(frame))
-            self._channel.send("free", slot=slot)
         elif message.kind == "episode_start":
             task = message["task"]
             self._put(lambda: self._start(task))
         elif message.kind == "episode_end":
             episode, save = message["episode"], message["save"]
             self._put(lambda: self._end(episode, save))
+
+    def _frame(self, message: Message) -> Frame:
+        """Out of the ring, or a row whose pictures had no room there: it has those before it."""
+        slot = message.fields.get("slot")
+        if slot is None:
+            row = np.frombuffer(message.payload, np.float32)
+            split = len(self._buffer.layout.state_names)
+            return Frame(row[:split], row[split:], self._images)
+        views = self._buffer[slot]
+        self._images = {key: view.copy() for key, view in views.images.items()}
+        frame = Frame(views.state.copy(), views.action.copy(), self._images)
+        self._channel.send("free", slot=slot)
+        return frame
 
     def _put(self, work: Work) -> None:
         """Wait for room: meanwhile slots stay taken, and control drops whole frames."""

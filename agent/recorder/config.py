@@ -25,6 +25,8 @@ class RecordConfig:
     reset_time_s: float = 5.0
     # Episodes to record at start; 0: none until the operator asks.
     num_episodes: int = 0
+    # Seconds before an episode's trigger that are kept in memory to begin it with; 0: none.
+    pre_trigger_s: float = 0.0
     # Store pictures as video; False: as pictures in the parquet files.
     video: bool = True
     # Video codec: h264, hevc, libsvtav1, or auto for a hardware encoder if there is one.
@@ -40,7 +42,7 @@ class RecordConfig:
                 raise ConfigError(
                     "must be positive", field=f"--dataset.{name}", value=getattr(self, name)
                 )
-        for name in ("reset_time_s", "num_episodes", "encoder_threads"):
+        for name in ("reset_time_s", "num_episodes", "pre_trigger_s", "encoder_threads"):
             if getattr(self, name) < 0:
                 raise ConfigError(
                     "can't be negative", field=f"--dataset.{name}", value=getattr(self, name)

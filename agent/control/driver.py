@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.control.arm import Arm, Observation
+from agent.control.blend import Blend
 from agent.control.guard import Guard
 from agent.control.limits import GuardConfig
 from agent.control.parking import Parking
@@ -24,6 +25,9 @@ from agent.control.watch import Mode, Watch
 from robots.arm.care import Demand
 
 TELL_EVERY_S = 10.0
+_REJOIN_S = 0.5
+"""A source that had nothing to say for so long may say something else than before."""
+
 _LEAVE_SLACK_S = 5.0
 """What servos that complain on the way back may cost at the end."""
 
@@ -38,10 +42,12 @@ class Step:
     Args:
         proposal: (A,) what the source (or the way to the pose at start) wanted, if anything.
         action: (A,) the goal that holds now; ``None`` while the arm rests without torque.
+        trips: The guard's rules that changed it.
     """
 
     proposal: Vector | None
     action: Vector | None
+    trips: tuple[str, ...] = ()
 
 
 class Driver:
@@ -60,6 +66,7 @@ class Driver:
         interrupt: Called when driving ends for a reason that spoils an episode.
         home: (A,) the pose at start, when it is known from before this process was restarted;
             ``None``: where the arm is found.
+        blend_s: In which a source that takes over comes from where the arm is.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class Driver:
         emit: Emit,
         interrupt: Callable[[], None],
         home: Vector | None = None,
+        blend_s: float = 0.0,
     ) -> None:
         self.arm = arm
         self.guard = guard
@@ -89,6 +97,8 @@ class Driver:
         self._emit = emit
         self._interrupt = interrupt
         self._parking = Parking(safety.park_s, period_s)
+        self._blend = Blend(blend_s, guard)
+        self._blend.begin()
         self._park_after_s = safety.park_after_s
         self._leaving = False
         self._last: Vector | None = None
@@ -115,7 +125,12 @@ class Driver:
             self._last = None
             return Step(None, None)
         proposal = self._propose(mode, tick, observation, present, now)
-        wanted = self._instead(mode, present, now) if proposal is None else proposal
+        if proposal is None:
+            wanted = self._instead(mode, present, now)
+        elif self._follow and mode is Mode.DRIVE and not self._leaving:
+            wanted = self._blend.of(proposal, self._last, now)
+        else:
+            wanted = proposal
         elapsed = None if self._acted_at is None else now - self._acted_at
         verdict = (
             self.guard.check(wanted, self._last, present, elapsed)
@@ -127,7 +142,7 @@ class Driver:
             self._last, self._acted_at = verdict.action, now
         if self._asked:
             self.source.acted(tick, observation)
-        return Step(proposal, self._last)
+        return Step(proposal, self._last, tuple(verdict.trips))
 
     def _start_from(self, present: Vector) -> None:
         if self._last is None:
@@ -164,6 +179,7 @@ class Driver:
         self.source.reset()
         self.engaged = False
         self._idle_since = None
+        self._blend.begin()
 
     def start_over(self) -> None:
         """The arm was away: drive on from where it is, with nothing planned before."""
@@ -177,6 +193,21 @@ class Driver:
         now = time.monotonic()
         self._set_out(now)
         self._leave_by = self._parking.limit_s + _LEAVE_SLACK_S + now
+
+    @property
+    def goal(self) -> Vector | None:
+        """(A,) what was sent last."""
+        return self._last
+
+    @property
+    def free(self) -> bool:
+        """Whether a source may drive."""
+        return (
+            self.stopped is None
+            and not self._leaving
+            and self.arm.state == "ok"
+            and self.watch.mode is Mode.DRIVE
+        )
 
     @property
     def home(self) -> dict[str, float]:
@@ -200,6 +231,7 @@ class Driver:
     def _begin_anew(self) -> None:
         self._acted_at = self._idle_since = None
         self.engaged = False
+        self._blend.begin()
         self._parking.end()
         if self._leaving:
             self._set_out(time.monotonic())
@@ -255,6 +287,8 @@ class Driver:
         self._asked = True
         proposal = self.source.propose(tick, observation)
         if proposal is not None:
+            if self._idle_since is not None and now - self._idle_since > _REJOIN_S:
+                self._blend.begin()
             self._stats.driven += 1
             self.engaged = True
             self._idle_since = None

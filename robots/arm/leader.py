@@ -1,11 +1,17 @@
 """A teleoperator under supervision: what goes wrong with a leader arm costs actions, not the loop,
-and one that was unplugged is taken up again."""
+and one that was unplugged is taken up again.
+
+One with motors (LeRobot's SO leaders have a follower's servos) can be held and moved, so that it is
+where the follower is when a hand takes it.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 from lerobot.teleoperators import Teleoperator
 
@@ -13,6 +19,7 @@ from robots.arm import registers
 from robots.arm.deadline import deadline
 from robots.arm.limb import Limb, brief
 from robots.arm.part import EXCHANGE_LIMIT_S
+from robots.arm.parts import followers
 from robots.arm.registers import BUS_ERRORS, is_feetech
 from robots.errors import ArmadaError, DeviceError
 
@@ -35,8 +42,9 @@ class Leader:
 
     def __init__(self, teleop: Teleoperator) -> None:
         self._teleop = teleop
-        bus = getattr(teleop, "bus", None)
-        self._limb = Limb("", teleop) if bus is not None and is_feetech(bus) else None
+        self._limbs = [
+            Limb(prefix, arm) for prefix, arm in followers(teleop) if is_feetech(arm.bus)
+        ]
         self._failures = 0
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
@@ -71,31 +79,86 @@ class Leader:
 
     def read(self) -> dict[str, float] | None:
         """Its action by name; ``None`` when there is none."""
-        if self._thread is not None:
-            if self._thread.is_alive():
-                return None
-            self._thread, self._failures = None, 0
-        try:
-            if self._limb is not None:
-                self._limb.clear_line()
-            with deadline(EXCHANGE_LIMIT_S):
-                action: dict[str, float] = self._teleop.get_action()
-        except _ERRORS as error:
-            self._failures += 1
-            if self._failures == 1:
-                logger.warning("the teleoperator failed: %s", brief(error))
-            if self._failures >= LOST_AFTER:
-                logger.warning("the teleoperator is lost; connecting it again")
-                self._thread = threading.Thread(target=self._reconnect, name="leader", daemon=True)
-                self._thread.start()
+        if not self._there():
             return None
-        self._failures = 0
-        return action
+        action: dict[str, float] = {}
+
+        def ask() -> None:
+            action.update(self._teleop.get_action())
+
+        if self._attempt(ask):
+            self._failures = 0
+            return action
+        self._failures += 1
+        if self._failures >= LOST_AFTER:
+            logger.warning("the teleoperator is lost; connecting it again")
+            self._thread = threading.Thread(target=self._reconnect, name="leader", daemon=True)
+            self._thread.start()
+        return None
+
+    # Motors --------------------------------------------------------------------------------
+
+    @property
+    def has_motors(self) -> bool:
+        """Whether it can be held and moved, as LeRobot tells it."""
+        return bool(self._teleop.feedback_features) and all(
+            hasattr(self._teleop, name) for name in ("enable_torque", "disable_torque")
+        )
+
+    def hold(self) -> bool:
+        """Torque on, where it is; whether it took."""
+
+        def take_hold() -> None:
+            for limb in self._limbs:
+                limb.take_hold(limb.joints)
+            if not self._limbs:
+                # LeRobot switches torque on first: it would jump to where it was sent last.
+                self._teleop.send_feedback(self._teleop.get_action())
+                self._teleop.enable_torque()
+
+        return self._there() and self._attempt(take_hold)
+
+    def move(self, goal: dict[str, float]) -> bool:
+        """Send a held one somewhere, by the names of its action; whether it was told."""
+        return self._there() and self._attempt(lambda: self._teleop.send_feedback(goal))
+
+    def let_go(self) -> bool:
+        """Torque off: it is in somebody's hand, or lies down."""
+
+        def let_go() -> None:
+            for limb in self._limbs:
+                limb.let_go()
+            if not self._limbs:
+                self._teleop.disable_torque()
+
+        return self._there() and self._attempt(let_go)
+
+    # The end, and beginning again ----------------------------------------------------------
 
     def disconnect(self) -> None:
-        """Close it."""
+        """Close it; one with motors lets go."""
         self._closing.set()
         self._close()
+
+    def _there(self) -> bool:
+        if self._thread is not None:
+            if self._thread.is_alive():
+                return False
+            self._thread, self._failures = None, 0
+        return True
+
+    def _attempt(self, exchange: Callable[[], Any]) -> bool:
+        """Do something on its bus, in bounded time; whether it succeeded."""
+        try:
+            for limb in self._limbs:
+                limb.clear_line()
+            with deadline(EXCHANGE_LIMIT_S):
+                exchange()
+        except _ERRORS as error:
+            if self._failures == 0:
+                logger.warning("the teleoperator failed: %s", brief(error))
+            return False
+        return True
 
     def _close(self) -> None:
         try:
@@ -103,8 +166,8 @@ class Leader:
                 self._teleop.disconnect()
         except _ERRORS as error:
             logger.info("disconnecting the teleoperator failed: %s", brief(error))
-        if self._limb is not None:
-            registers.close(self._limb.bus)
+        for limb in self._limbs:
+            registers.close(limb.bus)
 
     def _reconnect(self) -> None:
         attempt = 0

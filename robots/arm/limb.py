@@ -108,7 +108,7 @@ class Limb:
             self.found_holding = not limp
             self._set_up(self.joints, unlock=limp)
             if limp and hold and not cancelled():
-                self._take_hold(limp)
+                self.take_hold(limp)
         except BaseException:
             self.close()
             raise
@@ -176,7 +176,8 @@ class Limb:
         for register, values in missing.items():
             self.write_surely(register, values)
 
-    def _take_hold(self, joints: tuple[str, ...]) -> None:
+    def take_hold(self, joints: tuple[str, ...]) -> None:
+        """Torque on, where they are."""
         self.goal_to_present(joints)
         for _ in range(_TRIES):
             self.write("Torque_Enable", dict.fromkeys(joints, 1))
@@ -234,7 +235,7 @@ class Limb:
     def hold_again(self, joints: tuple[str, ...]) -> None:
         """Servos that lost their power get their settings back and hold where they are."""
         self._set_up(joints, unlock=joints)
-        self._take_hold(joints)
+        self.take_hold(joints)
 
     def let_go(self) -> None:
         """Torque off on every servo that hears it, past those that don't answer or have an alarm:

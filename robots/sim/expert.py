@@ -42,8 +42,3 @@ class ScriptedExpert(Teleoperator):  # type: ignore[misc]
 
     def send_feedback(self, feedback: dict[str, Any]) -> None:
         """A script feels nothing."""
-
-
-def minimum_jerk(share: float) -> float:
-    """Share of the way after a share of the time, 0..1: rest to rest (Flash and Hogan, 1985)."""
-    return share**3 * (10 - 15 * share + 6 * share**2)

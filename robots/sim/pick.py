@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.arm.smooth import PEAK, minimum_jerk
 from robots.emulator import joints
 from robots.emulator.scene_file import Scene, SceneFile
 from robots.emulator.world import folder
-from robots.sim.expert import ScriptedExpert, minimum_jerk
+from robots.sim.expert import ScriptedExpert
 from robots.sim.physics_config import ScriptedPickConfig
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ _RAISED = np.radians([0.0, -70.0, 45.0, 80.0, 0.0])
 _SETTLE_S = 0.35
 _GRIP_S = 0.5
 _HOLD_S = 0.6
-_PEAK = 1.875
-"""Peak speed of a minimum-jerk motion over its mean."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ class ScriptedPick(ScriptedExpert):
         target = np.concatenate([body, [jaw]])
         before = self._legs[-1].target if self._legs else self._start
         far = float(np.max(np.abs(target - before)))
-        self._legs.append(Leg(target, max(least_s, _PEAK * far / math.radians(self._config.speed))))
+        self._legs.append(Leg(target, max(least_s, PEAK * far / math.radians(self._config.speed))))
 
     def _wait(self, seconds: float) -> None:
         self._legs.append(Leg(self._legs[-1].target, seconds))

@@ -11,10 +11,11 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.arm.smooth import minimum_jerk
 from robots.emulator import joints
 from robots.emulator.world import WorldFile, folder
 from robots.sim.config import ScriptedReachConfig
-from robots.sim.expert import ScriptedExpert, minimum_jerk
+from robots.sim.expert import ScriptedExpert
 
 
 class ScriptedReach(ScriptedExpert):

@@ -63,6 +63,32 @@ def test_unplugged_it_has_nothing_to_say_and_is_taken_up_again(
     wait_until(lambda: leader.read() is not None, timeout_s=20, what="it is back")
 
 
+def test_one_with_motors_is_held_where_it_is_moved_and_let_go(leader: Leader, power: Power) -> None:
+    assert leader.has_motors
+    power.do("push", id=3, to=1500)
+    wait_until(lambda: abs((leader.read() or {}).get("elbow_flex.pos", 0)) > 30, timeout_s=10)
+    before = leader.read()
+    assert before is not None
+    assert leader.hold()
+    assert all(power.torque())
+    assert leader.read() == pytest.approx(before, abs=1.0), "it doesn't jump to an earlier goal"
+    assert leader.move(dict.fromkeys(before, 10.0))
+    wait_until(
+        lambda: leader.read() == pytest.approx(dict.fromkeys(before, 10.0), abs=1.5),
+        timeout_s=10,
+        what="it is where it was sent",
+    )
+    assert leader.let_go()
+    assert not any(power.torque())
+
+
+def test_unplugged_it_can_not_be_held_either(leader: Leader, power: Power) -> None:
+    power.do("unplug")
+    assert not leader.hold()
+    assert not leader.let_go()
+    power.do("replug")
+
+
 def test_one_that_is_not_calibrated_is_refused(power: Power, tmp_path: Path) -> None:
     config = SO101LeaderConfig(id="x", port=str(power.port), calibration_dir=tmp_path)
     other = Leader(make_teleoperator_from_config(config))

@@ -11,10 +11,12 @@ import tempfile
 from typing import Any
 
 from agent.commands.base import Command
+from agent.supervisor.forkable import stay_forkable
 
 
 def main(argv: list[str]) -> int:
     """Replay, then print a table of the episodes."""
+    stay_forkable()
     from rich.console import Console
 
     from agent.commands.parsing import parse

@@ -6,12 +6,14 @@ import signal
 from typing import Any
 
 from agent.commands.base import Command
+from agent.supervisor.forkable import stay_forkable
 
 
 def main(argv: list[str]) -> int:
     """Run an agent in the foreground; a service manager or a terminal keeps it there."""
     # A stop that comes while this process still imports waits for the supervisor's handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    stay_forkable()
     from rich.console import Console
 
     from agent.commands.parsing import parse

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import logging
 import os
 import signal
 import subprocess
@@ -13,7 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
+
+from agent.supervisor.forkable import inherited, why_not
+from agent.supervisor.forked import Forked, Mask, Process, fork
+from agent.supervisor.offspring import become
+
+logger = logging.getLogger(__name__)
 
 _BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STABLE_S = 60.0
@@ -36,6 +43,8 @@ class ChildSpec:
         hears_stops: Whether SIGUSR1 stops it (control, which unblocks it as soon as it can be
             obeyed); all others, and what they start, ignore it: a service manager may send it to
             every process of the agent.
+        forks: Whether it may begin as a copy of the supervisor, with what that has imported
+            (``forkable``); its command line is then ``python -m module …``.
     """
 
     name: str
@@ -45,6 +54,7 @@ class ChildSpec:
     keep: tuple[int, ...] = ()
     nice: int = 0
     hears_stops: bool = False
+    forks: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Child:
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
         self.restarts = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._started = 0.0
         self._quick_exits = 0
         self._not_before = 0.0
@@ -87,15 +97,15 @@ class Child:
         """Start it, in a session of its own (a Ctrl-C in the terminal is the supervisor's to
         handle) and bound to die with the supervisor (Linux)."""
         with self._log() as log:
-            self._process = subprocess.Popen(
+            self._process = self._fork(log) or subprocess.Popen(
                 list(self.spec.argv),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.spec.env},
+                env={**inherited(), **self.spec.env},
                 pass_fds=self.spec.keep,
                 start_new_session=True,
-                preexec_fn=functools.partial(_before_exec, self.spec),
+                preexec_fn=functools.partial(_before_start, self.spec),
             )
         self._started = time.monotonic()
 
@@ -155,6 +165,29 @@ class Child:
         self._process = None
         return Exit(status, time.monotonic() - self._started)
 
+    def _fork(self, log: BinaryIO) -> Forked | None:
+        if not self.spec.forks or not _can_fork():
+            return None
+        parent = os.getpid()
+
+        def child(mask: Mask) -> NoReturn:
+            os.setsid()
+            # One that it hears waits, blocked; to one that it doesn't it is deaf by then.
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask | {signal.SIGUSR1})
+            _before_start(self.spec)
+            if os.getppid() != parent:
+                # It died before it could tell.
+                os._exit(1)
+            if not self.spec.hears_stops:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            become(self.spec.argv, env=self.spec.env, log=log.fileno(), keep=self.spec.keep)
+
+        try:
+            return fork(child)
+        except OSError:
+            # It has more memory than what starts afresh: perhaps there is enough for that.
+            return None
+
     def _log(self) -> BinaryIO:
         try:
             return self.spec.log.open("ab")
@@ -169,11 +202,23 @@ class Child:
 
 
 def die_with_parent() -> None:
-    """In the child, before exec: SIGTERM when the supervisor dies, however it dies (Linux)."""
+    """In the child, before it runs: SIGTERM when the supervisor dies, however it dies (Linux)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _before_exec(spec: ChildSpec) -> None:
+@functools.cache
+def _say_once(reason: str) -> None:
+    logger.warning("processes start afresh and slowly, not as copies of this one: %s", reason)
+
+
+def _can_fork() -> bool:
+    reason = why_not()
+    if reason is not None and sys.platform == "linux":
+        _say_once(reason)
+    return reason is None
+
+
+def _before_start(spec: ChildSpec) -> None:
     if spec.hears_stops:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     else:

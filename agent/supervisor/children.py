@@ -137,7 +137,7 @@ class Children:
                 root_certificates=self._config.federation.root_certificates,
             )
         )
-        return self._spec("supernode", argv, env=env)
+        return self._spec("supernode", argv, env=env, forks=False)
 
     def _guidance(self) -> list[str]:
         inference = self._config.inference
@@ -159,6 +159,9 @@ class Children:
         env: dict[str, str] | None = None,
         keep: tuple[int, ...] = (),
         nice: int = 0,
+        forks: bool = True,
     ) -> ChildSpec:
         log = Path(self._state.logs) / f"{name.split('-')[0]}.log"
-        return ChildSpec(name=name, argv=argv, log=log, env=env or {}, keep=keep, nice=nice)
+        return ChildSpec(
+            name=name, argv=argv, log=log, env=env or {}, keep=keep, nice=nice, forks=forks
+        )

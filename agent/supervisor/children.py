@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import platform
 import sys
 from pathlib import Path
 
@@ -79,7 +80,10 @@ class Children:
             argv.append(f"--stats={locate(config.policy.stats)}")
         if self._state.processors.is_dir():
             argv.append(f"--processors={self._state.processors}")
-        return self._spec(f"policy-{generation}", argv, nice=POLICY_NICE)
+        # Where torch multiplies by OpenBLAS, as on ARM, the one thread that the supervisor allows
+        # that library would be the policy's as well.
+        forks = platform.machine() in ("x86_64", "AMD64")
+        return self._spec(f"policy-{generation}", argv, nice=POLICY_NICE, forks=forks)
 
     def remote(self) -> ChildSpec | None:
         """The worker that asks a policy server, when there is one."""

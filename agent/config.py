@@ -9,15 +9,16 @@ from pathlib import Path
 from lerobot.robots.config import RobotConfig
 from lerobot.teleoperators.config import TeleoperatorConfig
 
+from agent.control.episodes import Trigger
+from agent.control.handover_config import HandoverConfig
 from agent.control.limits import GuardConfig
+from agent.control.recorded_config import RecordedConfig
 from agent.inference_config import InferenceConfig
 from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
 from robots.errors import ConfigError
 from robots.names import check_name
-from robots.replay import ReplayRobotConfig
-from robots.replay.info import DatasetInfo
 
 
 @dataclass(kw_only=True)
@@ -72,8 +73,14 @@ class RunConfig:
 
     # The arm, as in lerobot-rollout: --robot.type=so101_follower --robot.port=… --robot.cameras=…
     robot: RobotConfig
-    # A leader arm or another LeRobot teleoperator that drives while episodes are recorded.
+    # A leader arm or another LeRobot teleoperator: demonstrates, or corrects the policy.
     teleop: TeleoperatorConfig | None = None
+    # Or a recording's actions: what `armada replay DATASET --robot.type=…` sends.
+    recorded: RecordedConfig = field(default_factory=RecordedConfig)
+    # What drives first: recorded, teleop or policy; empty: the first of these that there is.
+    source: str = ""
+    # How the arm changes hands between policy and teleoperator.
+    handover: HandoverConfig = field(default_factory=HandoverConfig)
     # What drives otherwise: --policy.path=lerobot/smolvla_base
     policy: PolicyRef = field(default_factory=PolicyRef)
     # What is recorded; without --dataset.num_episodes nothing is until the operator asks.
@@ -107,12 +114,13 @@ class RunConfig:
             raise ConfigError("can't be negative", field="--duration", value=self.duration)
         check_name("--name", self.robot_name)
         check_name("--fleet", self.fleet)
-        if self.teleop is None and not self.has_policy:
+        if self.teleop is None and not self.has_policy and not self.recorded.dataset:
             raise ConfigError(
                 "nothing drives the arm",
                 field="--policy.path",
                 remedy="Give --policy.path=…, --inference.server=…, --teleop.type=…",
             )
+        self._check_source()
         if self.inference.fallback and not self.policy.path:
             raise ConfigError(
                 "there is no policy to fall back on",
@@ -127,6 +135,40 @@ class RunConfig:
                 field="--task",
                 remedy='Give --task="Pick up the cube"',
             )
+
+    def _check_source(self) -> None:
+        there = self._there
+        if self.source and not there.get(self.source):
+            raise ConfigError(
+                "this agent has no such source",
+                field="--source",
+                value=self.source,
+                remedy="One of: " + ", ".join(name for name, is_there in there.items() if is_there),
+            )
+        corrects = Trigger(self.dataset.trigger) is Trigger.CORRECTION
+        if corrects and not (there["teleop"] and there["policy"]):
+            raise ConfigError(
+                "needs a policy, and a teleoperator to correct it with",
+                field="--dataset.trigger",
+                value=self.dataset.trigger,
+                remedy="Give --policy.path=… and --teleop.type=…",
+            )
+
+    @property
+    def _there(self) -> dict[str, bool]:
+        """What can drive, by name."""
+        return {
+            "recorded": bool(self.recorded.dataset),
+            "teleop": self.teleop is not None,
+            "policy": self.has_policy,
+        }
+
+    @property
+    def first_source(self) -> str:
+        """What drives first; a policy that is to be corrected goes before its teleoperator."""
+        if not self.source and Trigger(self.dataset.trigger) is Trigger.CORRECTION:
+            return "policy"
+        return self.source or next(name for name, is_there in self._there.items() if is_there)
 
     @property
     def has_policy(self) -> bool:
@@ -189,56 +231,4 @@ class DoctorConfig:
     def state(self) -> StateDir:
         return (
             StateDir(Path(self.state_dir)) if self.state_dir else StateDir.default(self.robot_name)
-        )
-
-
-@dataclass(kw_only=True)
-class ReplayConfig:
-    """`armada replay DATASET --policy.path=…`: a recording in place of an arm."""
-
-    # Folder of a LeRobot data set (v3.0), or a hub id that is on this machine.
-    dataset: str = ""
-    policy: PolicyRef = field(default_factory=PolicyRef)
-    inference: InferenceConfig = field(default_factory=InferenceConfig)
-    # Episodes to play; empty: all.
-    episodes: list[int] = field(default_factory=list)
-    # 1: at the recorded rate, 2: twice as fast. (As fast as possible: `armada evaluate`.)
-    speed: float = 1.0
-    # The task in words; empty: the recording's.
-    task: str = ""
-    # Torch device of the policy; empty: the policy's own or the best there is.
-    device: str = ""
-    # Keys of the recording to keys of the policy.
-    rename_map: dict[str, str] = field(default_factory=dict)
-    # Print JSON instead of a table.
-    json: bool = False
-
-    def __post_init__(self) -> None:
-        policy = self.policy.path or self.inference.server
-        for flag, value in (("dataset", self.dataset), ("--policy.path", policy)):
-            if not value:
-                raise ConfigError("is missing", field=flag, remedy="See `armada replay --help`")
-        if self.speed <= 0:
-            raise ConfigError(
-                "must be positive",
-                field="--speed",
-                value=self.speed,
-                remedy="`armada evaluate` compares as fast as it can",
-            )
-
-    def to_run(self, info: DatasetInfo, state_dir: str) -> RunConfig:
-        """The same as a run of a replay robot, in a state folder of its own."""
-        tasks = info.episodes[0].tasks if info.episodes else ()
-        return RunConfig(
-            robot=ReplayRobotConfig(
-                id="replay", dataset=self.dataset, episodes=self.episodes, speed=self.speed
-            ),
-            policy=self.policy,
-            inference=self.inference,
-            fps=max(1, round(info.fps * self.speed)),
-            task=self.task or (tasks[0] if tasks else "") or "replay",
-            device=self.device,
-            rename_map=self.rename_map,
-            return_to_initial_position=False,
-            state_dir=state_dir,
         )

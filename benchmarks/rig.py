@@ -125,6 +125,7 @@ class Control:
         fps: Ticks per second.
         camera: Whether the arm has one.
         guard: Its limits.
+        changed: Other fields of the configuration.
     """
 
     def __init__(
@@ -135,15 +136,17 @@ class Control:
         fps: int = 30,
         camera: bool = True,
         guard: GuardConfig | None = None,
+        **changed: Any,
     ) -> None:
         cameras = {"front": power.camera()} if camera else {}
-        self.config = RunConfig(
-            robot=power.follower(cameras=cameras),
-            teleop=ScriptedReachConfig(id=power.robot_id, robot_id=power.robot_id, reach_s=0.8),
-            fps=fps,
-            guard=guard or GuardConfig(),
-            state_dir=str(state_dir),
-        )
+        given: dict[str, Any] = {
+            "robot": power.follower(cameras=cameras),
+            "teleop": ScriptedReachConfig(id=power.robot_id, robot_id=power.robot_id, reach_s=0.8),
+            "fps": fps,
+            "guard": guard or GuardConfig(),
+            "state_dir": str(state_dir),
+        }
+        self.config = RunConfig(**given | changed)
         self.events: list[dict[str, Any]] = []
         self.status: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None

@@ -45,12 +45,12 @@ class StatusConfig:
 class FleetConfig:
     """An order to robots, such as `armada fleet stop robot1`."""
 
-    # What to do: stop, clear, source, task, record_start, record_stop, record_discard, pull,
-    # rollback, status, shutdown.
+    # What to do: stop, clear, source, task, record_start, record_stop, record_next, record_discard,
+    # record_save_last, mark, pause, correct, resume, pull, rollback, status, shutdown.
     order: str = ""
     # Name of a robot, or all.
     robot: str = ""
-    # The order's arguments, such as {name: policy}, {episodes: 5}, {task: "…"}, {version: 3}.
+    # The order's arguments, such as {name: policy}, {episodes: 5}, {success: true}, {version: 3}.
     args: dict[str, Any] = field(default_factory=dict)
     broker: BrokerAddress = field(default_factory=BrokerAddress)
     fleet: str = "default"

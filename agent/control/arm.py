@@ -15,6 +15,7 @@ from agent.ipc import FrameLayout
 from robots.arm.care import Demand
 from robots.arm.ranges import JointRange, joint_ranges
 from robots.arm.supervised import SupervisedArm
+from robots.success import ChecksSuccess
 
 _OLD_S = 1e6
 """A camera that has not given a picture yet."""
@@ -53,6 +54,7 @@ class Arm:
         self._robot = robot
         self._arm = SupervisedArm(robot, max_frame_age_s=max_frame_age_s)
         self.layout = layout
+        self._values: dict[str, Any] | None = None
 
     def connect(self) -> None:
         """Connect and check the calibration.
@@ -85,7 +87,7 @@ class Arm:
 
     def observe(self) -> Observation | None:
         """Read joints and cameras; ``None`` when there is nothing to believe this tick."""
-        values = self._arm.observe()
+        self._values = values = self._arm.observe()
         if values is None:
             return None
         state = np.array([values[name] for name in self.layout.state_names], np.float32)
@@ -96,6 +98,12 @@ class Arm:
         blind = {name: c.fault for name, c in self._arm.cameras.items() if c.fault}
         taken = {n: now - c.age_s for n, c in self._arm.cameras.items() if c.age_s < _OLD_S}
         return Observation(state, images, now, blind, taken)
+
+    def success(self) -> bool | None:
+        """Whether the task is done, by the robot's own check; ``None``: it can't say."""
+        if self._values is None or not isinstance(self._robot, ChecksSuccess):
+            return None
+        return self._robot.success(self._values)
 
     def act(self, action: NDArray[np.float32]) -> bool:
         """Send an action (A,); whether the driver took it."""

@@ -16,13 +16,16 @@ from agent.config import RunConfig
 from agent.control.arm import Arm
 from agent.control.asking import Asking
 from agent.control.chunk_stats import ChunkStats
-from agent.control.episodes import EpisodeSchedule
+from agent.control.episodes import EpisodeSchedule, Trigger
 from agent.control.guard import Guard
 from agent.control.loop import ControlLoop
-from agent.control.operator_role import Handler, OperatorRole
+from agent.control.operator_role import OperatorRole
+from agent.control.orders import handlers
 from agent.control.peers import Peers
 from agent.control.policy_role import SLOTS, PolicyRole
+from agent.control.recorded import RecordedSource
 from agent.control.recorder_role import RecorderRole
+from agent.control.recording import Recording
 from agent.control.sources import Hold, PolicySource, Source, TeleopSource
 from agent.control.stats import LoopStats
 from agent.control.stop_file import StopFile
@@ -112,7 +115,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
         buffer=ring,
         emit=emit,
         welcome=about | {"buffer": str(ring.path), "slots": slots},
-        on_gone=lambda: loop.recorder_gone(),
+        on_gone=lambda: loop.recording.lost(),
         between=config.dataset.pre_trigger_s > 0,
     )
     sources: dict[str, Source] = {"hold": Hold()}
@@ -124,14 +127,18 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
     schedule = EpisodeSchedule(
         episode_ticks=round(config.dataset.episode_time_s * config.fps),
         reset_ticks=round(config.dataset.reset_time_s * config.fps),
+        trigger=Trigger(config.dataset.trigger),
     )
-    schedule.start(config.dataset.num_episodes)
+    if config.dataset.num_episodes:
+        schedule.start(config.dataset.num_episodes)
 
     arm.connect()
     try:
         if teleop is not None:
             teleop.connect()
         guard = Guard(layout.action_names, arm.ranges(), 1.0 / config.fps, config.guard)
+        if config.recorded.dataset:
+            sources["recorded"] = RecordedSource(config.recorded, layout, guard, config.fps)
         loop = ControlLoop(
             arm=arm,
             guard=guard,
@@ -141,10 +148,17 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
             stats=stats,
             chunks=chunks,
             sources=sources,
-            source="teleop" if teleop is not None else "policy",
+            source=config.first_source,
+            teleop=teleop,
+            handover=config.handover,
             policy=policy,
             recorder=recorder,
-            schedule=schedule,
+            recording=Recording(
+                recorder=recorder,
+                schedule=schedule,
+                success=arm.success,
+                before_s=config.dataset.pre_trigger_s,
+            ),
             task=config.task,
             duration_s=config.duration,
             home=_home(state.home, layout) if arm.found_holding else None,
@@ -156,7 +170,7 @@ def build(config: RunConfig) -> tuple[ControlLoop, Peers]:
             ),
         )
         operators = OperatorRole(
-            _handlers(loop), loop.status, lambda fields, role: relay(fields, role)
+            handlers(loop), loop.status, lambda fields, role: relay(fields, role)
         )
         peers = Peers(
             state.control_socket,
@@ -188,38 +202,3 @@ def _home(path: Path, layout: FrameLayout) -> NDArray[np.float32] | None:
     if set(pose) != set(layout.action_names):
         return None
     return np.array([pose[name] for name in layout.action_names], np.float32)
-
-
-def _handlers(loop: ControlLoop) -> dict[str, Handler]:
-    def text(args: dict[str, Any], name: str, default: str | None = None) -> str:
-        value = args.get(name, default)
-        if not isinstance(value, str) or not value:
-            raise ConfigError("must be a text", field=name, value=value)
-        return value
-
-    def record_start(args: dict[str, Any]) -> None:
-        episodes = args.get("episodes", 1)
-        if not isinstance(episodes, int) or not 1 <= episodes <= 10_000:
-            raise ConfigError("must be from 1 to 10000", field="episodes", value=episodes)
-        loop.schedule.start(episodes)
-
-    def record_stop(args: dict[str, Any]) -> None:
-        loop.recorder.end_episode(save=True)
-        loop.schedule.stop()
-
-    def record_discard(args: dict[str, Any]) -> None:
-        if not loop.schedule.discard():
-            raise ConfigError("no episode is being recorded", field="record_discard")
-        loop.recorder.end_episode(save=False)
-
-    return {
-        "status": lambda args: loop.status(),
-        "stop": lambda args: loop.stop(text(args, "reason", "the operator's stop")),
-        "clear": lambda args: loop.clear(),
-        "source": lambda args: loop.set_source(text(args, "name")),
-        "task": lambda args: loop.set_task(text(args, "task")),
-        "record_start": record_start,
-        "record_stop": record_stop,
-        "record_discard": record_discard,
-        "shutdown": lambda args: loop.shutdown(text(args, "reason", "the operator's order")),
-    }

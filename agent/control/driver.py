@@ -63,7 +63,7 @@ class Driver:
         park: Whether it may go to the pose at start by itself.
         follow: Compare goals with where the joints are; not for a recording that is played.
         emit: Where events go.
-        interrupt: Called when driving ends for a reason that spoils an episode.
+        interrupt: Called, with the reason, when driving ends in a way that spoils an episode.
         home: (A,) the pose at start, when it is known from before this process was restarted;
             ``None``: where the arm is found.
         blend_s: In which a source that takes over comes from where the arm is.
@@ -81,7 +81,7 @@ class Driver:
         park: bool,
         follow: bool,
         emit: Emit,
-        interrupt: Callable[[], None],
+        interrupt: Callable[[str], None],
         home: Vector | None = None,
         blend_s: float = 0.0,
     ) -> None:
@@ -161,7 +161,7 @@ class Driver:
         if self.stopped is None:
             self.stopped = reason
             self.source.reset()
-            self._interrupt()
+            self._interrupt(reason)
             self._emit("stopped", reason)
 
     def clear(self) -> None:
@@ -264,7 +264,7 @@ class Driver:
             self._begin_anew()
         elif before is Mode.DRIVE:
             self.source.reset()
-            self._interrupt()
+            self._interrupt(self.watch.cause)
         if mode is Mode.PARK:
             self._set_out(now)
         if self.stopped is None:

@@ -28,14 +28,17 @@ from numpy.typing import NDArray
 
 from agent.control.arm import Arm, Observation
 from agent.control.chunk_stats import ChunkStats
+from agent.control.corrections import Corrections, Handheld, Phase
 from agent.control.driver import Driver, Step
-from agent.control.episodes import EpisodeSchedule
 from agent.control.guard import Guard
+from agent.control.handover_config import HandoverConfig
 from agent.control.limits import GuardConfig
 from agent.control.peers import Peers
 from agent.control.policy_role import PolicyRole
+from agent.control.recorded import RecordedSource
 from agent.control.recorder_role import RecorderRole
-from agent.control.sources import PolicySource, Source
+from agent.control.recording import Recording
+from agent.control.sources import PolicySource, Source, TeleopSource
 from agent.control.stats import LoopStats
 from agent.control.stop_file import StopFile
 from agent.control.tally import ReplayTally
@@ -61,8 +64,10 @@ class ControlLoop:
         stats, chunks: What is counted.
         sources: By name; must hold ``hold``.
         source: Which drives first.
+        teleop: In a person's hand, if there is one; also among the sources.
+        handover: How that person takes the arm and gives it back.
         policy, recorder: The roles of these peers.
-        schedule: When episodes begin and end.
+        recording: The episodes.
         task: In words.
         duration_s: 0: until shut down.
         park: Return to the pose at start before letting go.
@@ -83,9 +88,11 @@ class ControlLoop:
         chunks: ChunkStats,
         sources: dict[str, Source],
         source: str,
+        teleop: Handheld | None,
+        handover: HandoverConfig,
         policy: PolicyRole,
         recorder: RecorderRole,
-        schedule: EpisodeSchedule,
+        recording: Recording,
         task: str,
         duration_s: float,
         park: bool,
@@ -103,8 +110,12 @@ class ControlLoop:
             park=park,
             follow=tally is None,
             emit=self.emit,
-            interrupt=self._interrupt_episode,
+            interrupt=recording.interrupt,
             home=home,
+            blend_s=handover.blend_s,
+        )
+        self.corrections = Corrections(
+            driver=self.driver, teleop=teleop, config=handover, emit=self.emit
         )
         self.ticker = ticker
         self.stats = stats
@@ -112,7 +123,7 @@ class ControlLoop:
         self.sources = sources
         self.policy = policy
         self.recorder = recorder
-        self.schedule = schedule
+        self.recording = recording
         self.task = task
         self.duration_s = duration_s
         self.tally = tally
@@ -120,8 +131,6 @@ class ControlLoop:
         self._stop_file = stop_file
         self._soon: deque[Callable[[], None]] = deque()
         self._peers: Peers | None = None
-        self._blind = False
-        self._episode = 0
         self._began = time.monotonic()
         self._report_at = 0.0
         self._shutdown: str | None = None
@@ -141,7 +150,8 @@ class ControlLoop:
                 self.stats.tick(tick)
                 peers.poll()
                 self._orders()
-                self._episodes(tick.number)
+                self.corrections.step()
+                self._record(tick.number)
                 self.policy.step(tick.number)
                 observation = self._observe()
                 if observation is not None:
@@ -154,6 +164,9 @@ class ControlLoop:
             # Servos hold by themselves until the supervisor has started another control.
             self.arm.release(torque_off=False)
             raise
+        for source in self.sources.values():
+            if isinstance(source, TeleopSource):
+                source.disconnect()
         if left := self.arm.release():
             self.emit("not_let_go", f"{', '.join(left)} may still hold", joints=list(left))
         self._await_recorder(peers)
@@ -169,19 +182,13 @@ class ControlLoop:
         self.arm.poll()
         if self.tally is not None:
             self._compare(at, step.proposal)
-        if observation.blind and not self._blind:
-            # A picture that isn't of this moment makes no demonstration.
-            self._interrupt_episode()
-        self._blind = bool(observation.blind)
-        if step.action is not None and not self._blind:
-            self.recorder.tap(
-                at.number,
-                observation.time_s,
-                observation.state,
-                step.action,
-                observation.images,
-                taken_s=observation.taken_s,
-            )
+        self.recording.tap(
+            at.number,
+            observation,
+            step,
+            intervention=self.corrections.intervening,
+            paused=self.corrections.paused,
+        )
 
     def _trace(self, at: Tick, step: Step) -> None:
         """Each tick and where its action came from, for whoever asked for it in its hello."""
@@ -204,7 +211,7 @@ class ControlLoop:
         for kind, cause, data in self.arm.events():
             if kind in ("arm_lost", "arm_degraded"):
                 self.driver.source.reset()
-                self._interrupt_episode()
+                self.recording.interrupt(f"{kind}: {cause}")
             elif kind == "arm_back":
                 self.driver.start_over()
             self.emit(kind, cause, **data)
@@ -234,28 +241,17 @@ class ControlLoop:
         late = at.skipped > 0 or at.lateness_s > self.ticker.period_s / 2
         self.tally.note(episode, proposal, recorded, late=late)
 
-    # Episodes ------------------------------------------------------------------------------
-
-    def _episodes(self, tick: int) -> None:
-        change = self.schedule.step(tick, recorder_ready=self.recorder.ready)
-        if change == "begin":
-            self._episode += 1
-            self.recorder.start_episode(self._episode, self.task, tick)
-        elif change == "end":
-            self.recorder.end_episode(save=True)
-        elif change == "done":
+    def _record(self, tick: int) -> None:
+        done = self.recording.step(
+            tick,
+            self.task,
+            free=self.driver.free,
+            correcting=self.corrections.phase is Phase.CORRECTING,
+        )
+        if done:
             self.emit("recording_done", "all episodes that were asked for are recorded")
             if self.driver.source.name == "teleop" and "policy" in self.sources:
                 self.set_source("policy")
-
-    def _interrupt_episode(self) -> None:
-        if self.recorder.recording:
-            self.recorder.end_episode(save=False)
-            self.schedule.abandon()
-
-    def recorder_gone(self) -> None:
-        """The recorder was lost; its open episode starts anew when it is back."""
-        self.schedule.abandon()
 
     # Operators -----------------------------------------------------------------------------
 
@@ -291,6 +287,7 @@ class ControlLoop:
                 value=name,
                 remedy="One of: " + ", ".join(self.sources),
             )
+        self.corrections.abandon()
         self.driver.drive_by(self.sources[name])
         self.emit("source", f"{name} drives", source=name)
 
@@ -307,9 +304,8 @@ class ControlLoop:
             return
         self._shutdown = reason
         self.emit("shutdown", reason)
-        if self.recorder.recording:
-            self.recorder.end_episode(save=True)
-        self.schedule.stop()
+        self.recording.close()
+        self.corrections.abandon()
         self.state = "parking"
         self.driver.leave()
 
@@ -333,7 +329,8 @@ class ControlLoop:
             "source": self.driver.source.name,
             "home": self.driver.home,
             "task": self.task,
-            "phase": self.schedule.phase.value,
+            "correction": self.corrections.phase.value,
+            **self.recording.to_json(),
             **self.stats.to_json(),
             **self.chunks.to_json(),
             **self.policy.to_json(),
@@ -358,7 +355,9 @@ class ControlLoop:
     def _lifetime(self) -> None:
         if self.duration_s and time.monotonic() - self._began >= self.duration_s:
             self.shutdown("the duration is over")
-        if self.arm.finished:
+        recorded = self.sources.get("recorded")
+        played = isinstance(recorded, RecordedSource) and recorded.finished
+        if self.arm.finished or played:
             self.shutdown("the recording is over")
         if self._shutdown is not None and self.driver.at_rest():
             self.state = "finished"
@@ -373,5 +372,8 @@ class ControlLoop:
             self.emit("unsaved", "the recorder had not saved all episodes in time")
         if self.tally is not None:
             self.emit("replayed", "the recording was played", episodes=self.tally.to_json())
+        recorded = self.sources.get("recorded")
+        if isinstance(recorded, RecordedSource):
+            self.emit("replayed", "its actions were sent", episodes=recorded.to_json())
         self.emit("finished", self._shutdown or "")
         peers.publish("telemetry", self.status() | {"state": "finished"})

@@ -109,10 +109,7 @@ class TeleopSource:
         self._leader.connect()
 
     def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
-        action = self._leader.read()
-        if action is None or not all(name in action for name in self._names):
-            return None
-        return np.array([action[name] for name in self._names], np.float32)
+        return self.pose()
 
     def acted(self, tick: int, observation: Observation) -> None:
         """A leader sees for itself."""
@@ -120,5 +117,32 @@ class TeleopSource:
     def reset(self) -> None:
         """A leader plans nothing."""
 
+    # In a person's hand: see ``corrections.py`` --------------------------------------------
+
+    @property
+    def has_motors(self) -> bool:
+        """Whether it can be held and moved."""
+        return self._leader.has_motors
+
+    def pose(self) -> NDArray[np.float32] | None:
+        """(A,) where it is; ``None`` when it doesn't say."""
+        action = self._leader.read()
+        if action is None or not all(name in action for name in self._names):
+            return None
+        return np.array([action[name] for name in self._names], np.float32)
+
+    def hold(self) -> bool:
+        """Torque on, where it is; whether it took."""
+        return self._leader.hold()
+
+    def move(self, goal: NDArray[np.float32]) -> bool:
+        """Send it, held, to a pose (A,); whether it was told."""
+        return self._leader.move(dict(zip(self._names, goal.tolist(), strict=True)))
+
+    def let_go(self) -> bool:
+        """Torque off; whether it heard."""
+        return self._leader.let_go()
+
     def disconnect(self) -> None:
+        """Close it; one with motors lets go."""
         self._leader.disconnect()

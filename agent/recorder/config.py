@@ -6,6 +6,7 @@ No ``from __future__ import annotations`` here: draccus reads the types of the f
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agent.control.episodes import Trigger
 from robots.errors import ConfigError
 
 
@@ -19,7 +20,9 @@ class RecordConfig:
     root: str = ""
     # The task in words; --task wins.
     single_task: str = ""
-    # Seconds per episode.
+    # What begins and ends episodes: schedule, operator, success, always or correction.
+    trigger: str = "schedule"
+    # Seconds per episode, at the most.
     episode_time_s: float = 60.0
     # Pause between episodes, in seconds.
     reset_time_s: float = 5.0
@@ -47,6 +50,20 @@ class RecordConfig:
                 raise ConfigError(
                     "can't be negative", field=f"--dataset.{name}", value=getattr(self, name)
                 )
+        if self.trigger not in [*Trigger]:
+            raise ConfigError(
+                "there is no such trigger",
+                field="--dataset.trigger",
+                value=self.trigger,
+                remedy="One of: " + ", ".join(Trigger),
+            )
+        if self.num_episodes and not Trigger(self.trigger).counts:
+            raise ConfigError(
+                f"with --dataset.trigger={self.trigger} episodes aren't counted",
+                field="--dataset.num_episodes",
+                value=self.num_episodes,
+                remedy="Leave it out",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """For the recorder's command line."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from agent.config import RunConfig
 from agent.control.build import make_robot
+from agent.control.episodes import Trigger
+from agent.control.recorded import check_actions
 from agent.ipc import FrameLayout
 from agent.policy import atomic
 from agent.policy.continuation import check_can_continue
@@ -78,6 +80,8 @@ def clear_for_start(config: RunConfig) -> Cleared:
 
 def _check(config: RunConfig) -> tuple[FrameLayout, ModelStore]:
     _, layout = make_robot(config.robot)
+    if config.recorded.dataset:
+        check_actions(config.recorded, layout)
     store = ModelStore(config.state.models)
     if config.has_local_policy:
         policy = read_config(config.policy.path, config.policy.overrides)
@@ -85,7 +89,7 @@ def _check(config: RunConfig) -> tuple[FrameLayout, ModelStore]:
         check_possible(policy.type, config.inference.engine, config.inference.precision)
         if config.inference.continues:
             check_can_continue(policy)
-    if config.dataset.num_episodes:
+    if config.dataset.num_episodes or not Trigger(config.dataset.trigger).counts:
         check_sizes(layout, video=config.dataset.video)
     check_dataset(config.dataset_root, layout, config.fps, video=config.dataset.video)
     if config.has_local_policy:

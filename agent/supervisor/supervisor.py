@@ -105,7 +105,7 @@ class Supervisor:
         self._control = Child(self._children.control())
         helpers = [Child(s) for s in self._helper_specs(self._children)]
         inference = self._config.inference
-        local = inference.fallback or not inference.server
+        local = inference.fallback or not (inference.server or self._config.recorded.dataset)
         workers = PolicyWorkers(self._children, cleared.store, self.emit, local=local)
         try:
             return self._watch(helpers, workers)

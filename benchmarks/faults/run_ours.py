@@ -15,7 +15,7 @@ from benchmarks.faults.around import Around, holds, pulls
 from benchmarks.faults.fault import ALL, Fault
 from benchmarks.rig import Control, Power
 from robots.emulator import joints
-from robots.emulator.bus import HIT_TICKS
+from robots.emulator.world import HIT_TICKS
 
 WAIT_S = 20.0
 """For anything that is promised; on a busy machine too."""

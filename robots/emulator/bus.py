@@ -48,14 +48,11 @@ from robots.emulator.plant import Plant, make_plant
 from robots.emulator.registers import TABLE
 from robots.emulator.servo import Servo
 from robots.emulator.trouble import Trouble
-from robots.emulator.world import World, WorldFile
+from robots.emulator.world import HIT_TICKS, World, WorldFile
 from robots.errors import ArmadaError, ConfigError
 
 STEP_S = 0.004
 """Physics at 250 Hz: a sixteenth of the plant's time constant."""
-
-HIT_TICKS = 80
-"""At the goal: every joint within 7°."""
 
 IN_USE = 3
 """Exit status when another emulated arm has this folder."""

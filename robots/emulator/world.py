@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from robots.emulator.seqlock import SeqlockFile
 from robots.errors import DeviceError
 
+HIT_TICKS = 80
+"""At the goal: every joint within 7°."""
+
 _BODY = struct.Struct("<6d6dQQd")
 
 

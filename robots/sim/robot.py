@@ -20,6 +20,7 @@ from robots.emulator.client import EmulatedArm
 from robots.emulator.world import folder
 from robots.errors import DeviceError
 from robots.sim.config import SO101SceneConfig, SO101SimConfig
+from robots.sim.judge import Judge, make_judge
 from robots.sim.physics_config import SO101RenderedConfig
 
 
@@ -38,6 +39,7 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
         self.sim = config
         self.folder = folder(robot_id)
         self._emulator: subprocess.Popen[str] | None = None
+        self._judge: Judge | None = None
         cameras = config.cameras or {
             "front": SO101RenderedConfig() if config.plant == "mujoco" else SO101SceneConfig()
         }
@@ -100,6 +102,15 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
         finally:
             self.switch_off()
 
+    def success(self, observation: dict[str, Any]) -> bool | None:
+        """Whether the goal is reached (``first_order``), or the cube is up (``mujoco``)."""
+        try:
+            if self._judge is None:
+                self._judge = make_judge(self.folder, self.sim.plant)
+            return self._judge.success()
+        except DeviceError:
+            return None
+
     def command(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Break or mend something: see ``robots.emulator.faults``.
 
@@ -140,6 +151,9 @@ class SO101Sim(SO101Follower):  # type: ignore[misc]
 
     def switch_off(self) -> None:
         """The power is cut: the emulator ends."""
+        if self._judge is not None:
+            self._judge.close()
+            self._judge = None
         process, self._emulator = self._emulator, None
         if process is None:
             return

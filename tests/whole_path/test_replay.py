@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from agent.cli import main
 from agent.policy.init import build_policy
 from agent.policy.load import read_stats
 from robots.replay.info import read_info
+from tests.datasets import JOINTS, make_dataset
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,21 @@ def test_what_the_policy_would_have_done(
         assert all(0 < error < 200 for error in errors.values())
     assert report["run"]["chunks"] > 0
     assert report["run"]["chunk_latency_ms_p50"] > 0
+
+
+def test_recorded_actions_on_an_arm(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    root = make_dataset(tmp_path / "d", episodes=2, frames=45, fps=30, reach=20.0)
+    flags = [f"--dataset.root={root}", "--dataset.repo_id=me/d", "--dataset.episode=1"]
+    flags += ["--robot.type=so101_sim", f"--robot.id=replayed{os.getpid()}"]
+    flags += [f"--state_dir={tmp_path / 'state'}", "--json=true"]
+    assert main(["replay", *flags]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (sent,) = report["episodes"]
+    assert (sent["episode"], report["robot"]) == (1, "so101_sim")
+    assert 40 <= sent["frames"] <= 45, "one a tick, but for ticks that were late"
+    assert set(sent["largest_by_joint"]) == set(JOINTS)
+    assert all(0 <= mean < 15 for mean in sent["mean_by_joint"].values())
+    assert "step too large" not in report["run"]["guard_trips"]
 
 
 def test_as_fast_as_it_goes(capsys: pytest.CaptureFixture[str], cloth: Path, policy: Path) -> None:

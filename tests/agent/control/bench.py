@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from agent.control.arm import Observation
 from agent.control.asking import Asking
 from agent.control.chunk_stats import ChunkStats
-from agent.control.episodes import EpisodeSchedule
+from agent.control.episodes import EpisodeSchedule, Trigger
 from agent.control.guard import Guard
+from agent.control.handover_config import HandoverConfig
 from agent.control.limits import GuardConfig, JointLimits
 from agent.control.loop import ControlLoop
 from agent.control.peers import Peers
 from agent.control.policy_role import SLOTS, PolicyRole
 from agent.control.recorder_role import RecorderRole
+from agent.control.recording import Recording
 from agent.control.sources import Hold
 from agent.control.stats import LoopStats
 from agent.control.stop_file import StopFile
@@ -53,6 +55,7 @@ class PlayedArm:
         self.torque_off: bool | None = None
         self.stuck: NDArray[np.float32] | None = None
         self.taken_hold_of: set[str] = set()
+        self.done: bool | None = None
 
     @property
     def state(self) -> str:
@@ -100,15 +103,21 @@ class PlayedArm:
 
 
 class Leader:
-    """Moves both joints a little every tick."""
+    """Moves both joints a little every tick, or is where a hand put it (``at``)."""
 
     name = "teleop"
 
     def __init__(self) -> None:
         self.resets = 0
         self.value: float | None = 0.0
+        self.at: NDArray[np.float32] | None = None
+        self.has_motors = False
+        self.torque = False
+        self.answers = True
 
     def propose(self, tick: int, observation: Observation) -> NDArray[np.float32] | None:
+        if self.at is not None:
+            return self.pose()
         if self.value is None:
             return None
         self.value += 0.5
@@ -119,6 +128,23 @@ class Leader:
 
     def reset(self) -> None:
         self.resets += 1
+
+    def pose(self) -> NDArray[np.float32] | None:
+        return self.at if self.answers else None
+
+    def hold(self) -> bool:
+        self.torque = self.answers
+        return self.answers
+
+    def move(self, goal: NDArray[np.float32]) -> bool:
+        assert self.torque, "a limp leader can't be moved"
+        self.at = goal
+        return True
+
+    def let_go(self) -> bool:
+        if self.answers:
+            self.torque = False
+        return self.answers
 
 
 class Bench:
@@ -147,7 +173,7 @@ class Bench:
             buffer=FrameBuffer(folder / "r", LAYOUT, 4, create=True),
             emit=emit,
             welcome={},
-            on_gone=lambda: self.loop.recorder_gone(),
+            on_gone=lambda: self.loop.recording.lost(),
         )
         ranges = dict.fromkeys(LAYOUT.action_names, JointRange(-100.0, 100.0, 1e4))
         loose = JointLimits(speed_percent=5000, step_percent=50, lead_percent=100)
@@ -155,6 +181,11 @@ class Bench:
             limits=loose, park_s=0.2, park_after_s=fields.pop("park_after_s", 0.0), max_yields=3
         )
         self.stop_file = folder / "stop"
+        handover = fields.pop("handover", HandoverConfig(blend_s=0.0))
+        before_s = fields.pop("before_s", 0.0)
+        schedule = EpisodeSchedule(
+            fields.pop("episode_ticks", 20), 5, fields.pop("trigger", Trigger.SCHEDULE)
+        )
         given: dict[str, Any] = {"duration_s": 0.0, "park": True, "tally": None} | fields
         self.loop = ControlLoop(
             arm=self.arm,  # type: ignore[arg-type]
@@ -168,7 +199,14 @@ class Bench:
             source="teleop",
             policy=policy,
             recorder=self.recorder,
-            schedule=EpisodeSchedule(20, 5),
+            recording=Recording(
+                recorder=self.recorder,
+                schedule=schedule,
+                success=lambda: self.arm.done,
+                before_s=before_s,
+            ),
+            teleop=self.leader,
+            handover=handover,
             task="t",
             **given,
         )

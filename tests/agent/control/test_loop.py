@@ -53,7 +53,7 @@ def test_an_arm_that_was_lost_comes_back(bench: Bench) -> None:
 
 def test_an_episode_with_a_picture_that_is_not_of_now_is_begun_anew(bench: Bench) -> None:
     recorder = bench.record()
-    bench.loop.schedule.start(1)
+    bench.loop.recording.start(1)
     wait_until(lambda: bench.recorder.recording)
     bench.arm.blind = {"front": "stale"}
     kinds: list[str] = []
@@ -105,7 +105,7 @@ def test_a_recording_that_is_over_ends_it_and_is_compared(tmp_path: Path) -> Non
 
 def test_an_episode_goes_to_the_recorder_and_then_the_policy_drives(bench: Bench) -> None:
     recorder = bench.record()
-    bench.loop.schedule.start(1)
+    bench.loop.recording.start(1)
     kinds: list[str] = []
 
     def played() -> bool:
@@ -127,10 +127,10 @@ def test_an_episode_goes_to_the_recorder_and_then_the_policy_drives(bench: Bench
     assert bench.loop.status()["episodes"] == 1
 
 
-def test_a_recorder_that_gives_nothing_back_costs_frames_not_ticks(bench: Bench) -> None:
+def test_a_recorder_that_gives_nothing_back_costs_pictures_not_ticks(bench: Bench) -> None:
     recorder = bench.record()
-    bench.loop.schedule.start(1)
-    wait_until(lambda: bench.recorder.dropped > 3)
+    bench.loop.recording.start(1)
+    wait_until(lambda: bench.recorder.repeated > 3)
     assert bench.loop.stats.ticks > 5
     recorder.close()
     bench.hear("recorder_lost")

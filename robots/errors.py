@@ -7,7 +7,7 @@
     ├── DataError          a data set that can't be read, trained on or replayed
     ├── ModelError         a policy or weights that don't load, fit or verify
     ├── DeviceError        an arm, a bus or a camera
-    ├── LinkError          the MQTT broker, a policy server or the local control socket
+    ├── LinkError          the MQTT broker, a policy server, the hub or the local control socket
     └── FederationError    SuperLink, SuperNode, rounds and releases
 
 It stands in ``robots``, the lowest of the three packages, so that each can raise from it.
@@ -67,7 +67,7 @@ class DeviceError(ArmadaError):
 
 
 class LinkError(ArmadaError):
-    """The MQTT broker, a policy server or a local control socket can't be reached or refuses."""
+    """The MQTT broker, a policy server, the hub or a local socket can't be reached or refuses."""
 
 
 class FederationError(ArmadaError):

@@ -1,4 +1,5 @@
-"""``armada data …``: what is in a data set, and whether it is good enough to learn from."""
+"""``armada data …``: what is in a data set, whether it is good enough to learn from, and whose it
+is."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.commands.base import Command, show_verbs
+from agent.commands.data_catalogue import check_catalogue, list_entries, show_entry
+from agent.commands.data_hub import pull_dataset, push_dataset
 from robots.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +23,13 @@ _STYLE = {"CLEAN": "green", "REPAIRED": "yellow", "REJECTED": "red"}
 
 def main(argv: list[str]) -> int:
     """Dispatch to the verb."""
-    verbs = {"check": _check}
+    verbs = {
+        "check": _check,
+        "list": list_entries,
+        "show": show_entry,
+        "push": push_dataset,
+        "pull": pull_dataset,
+    }
     if argv and argv[0] in ("-h", "--help"):
         show_verbs("armada data", verbs)
         return 0
@@ -35,7 +44,7 @@ def main(argv: list[str]) -> int:
 
 
 def _check(argv: list[str]) -> int:
-    """Judge every episode; 1 unless all are clean, or were mended."""
+    """Judge every episode, or all that a datasets.yaml lists; 1 unless all are clean, or mended."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -48,6 +57,8 @@ def _check(argv: list[str]) -> int:
     config = parse(CheckConfig, argv, prog="armada data check", positional=("dataset",))
     if not config.dataset:
         raise ConfigError("is missing", field="dataset", remedy="armada data check FOLDER")
+    if Path(config.dataset).suffix in (".yaml", ".yml"):
+        return check_catalogue(config)
     root = locate(config.dataset)
     console = Console()
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -96,4 +107,6 @@ def _said(finding: Finding) -> str:
     return f"{note}{finding}{where}"
 
 
-COMMAND = Command("data", "check a LeRobot data set before it is learned from; mend it", main, 55)
+COMMAND = Command(
+    "data", "LeRobot data sets: check, mend, push, pull; whose a federation learns from", main, 55
+)

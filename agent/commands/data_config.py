@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class CheckConfig:
     """Judge a LeRobot data set episode by episode: CLEAN, REPAIRED (once it is) or REJECTED."""
 
-    # Folder of a data set, or a hub id that is on this machine.
+    # Folder of a data set, a hub id that is on this machine, or a datasets.yaml, whose verdicts
+    # are filled in.
     dataset: str = ""
     # Write a mended copy to this folder; nothing is changed in place.
     repair: str = ""
@@ -18,3 +19,51 @@ class CheckConfig:
     pictures: str = ""
     # Print JSON instead of a table.
     json: bool = False
+
+
+@dataclass(kw_only=True)
+class ListConfig:
+    """The data sets of a federation: whose, how large, whether checked, whether on this machine."""
+
+    # A datasets.yaml; empty: the example that Armada ships.
+    file: str = ""
+    # Print JSON instead of a table.
+    json: bool = False
+
+
+@dataclass(kw_only=True)
+class ShowDataConfig(ListConfig):
+    """One data set of a federation; without a name the whole file, to be edited."""
+
+    # A client, an evaluation set or a data set.
+    name: str = ""
+
+
+@dataclass(kw_only=True)
+class PushConfig:
+    """Send a data set to the hub; run it again if it was cut off. HF_ENDPOINT says which hub."""
+
+    # Folder of a data set, or a hub id that is on this machine.
+    dataset: str = ""
+    # Where to: NAME/DATASET; made if there is none.
+    repo_id: str = ""
+    # Send it. Without this you are only told what would leave the robot.
+    yes: bool = False
+    # Let everybody see it; otherwise only you and who you let.
+    public: bool = False
+    # Take episodes that are there and not here out of the newest version.
+    replace: bool = False
+    # Send also what `armada data check` doesn't find clean; nothing is checked then.
+    unclean: bool = False
+
+
+@dataclass(kw_only=True)
+class PullConfig:
+    """Fetch a data set from the hub; run it again if it was cut off. HF_ENDPOINT says which hub."""
+
+    # NAME/DATASET.
+    repo_id: str = ""
+    # The folder to fetch into; empty: where LeRobot looks for it.
+    root: str = ""
+    # Branch, tag or commit; empty: the version that LeRobot would take.
+    revision: str = ""

@@ -52,13 +52,34 @@ def writing(root: Path, *, patience_s: float | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _try(descriptor: int, patience_s: float) -> None:
+@contextlib.contextmanager
+def rewriting(root: Path, *, patience_s: float) -> Iterator[None]:
+    """Keep readers away from ``root`` for a change that none of them survives.
+
+    Args:
+        root: The data set.
+        patience_s: How long to wait for readers, s.
+
+    Raises:
+        DataError: somebody still reads it.
+    """
+    descriptor = _open(root, "lock")
+    try:
+        if not _try(descriptor, patience_s):
+            raise DataError("is being read", field="dataset", value=root, remedy="Try again later")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try(descriptor: int, patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return True
         time.sleep(0.01)
+    return False
 
 
 @contextlib.contextmanager
@@ -68,17 +89,35 @@ def recording(root: Path) -> Iterator[None]:
     Raises:
         DataError: another recorder has it.
     """
-    descriptor = _open(root, "recorder")
+    refused = DataError(
+        "another recorder writes to this data set",
+        field="--dataset.root",
+        value=root,
+        remedy="Stop that one or name another folder",
+    )
+    with _alone(root, "recorder", refused):
+        yield
+
+
+@contextlib.contextmanager
+def pushing(root: Path) -> Iterator[None]:
+    """Be the only one who sends ``root`` to the hub.
+
+    Raises:
+        DataError: somebody else does.
+    """
+    with _alone(root, "pushing", DataError("is being pushed", field="dataset", value=root)):
+        yield
+
+
+@contextlib.contextmanager
+def _alone(root: Path, kind: str, refused: DataError) -> Iterator[None]:
+    descriptor = _open(root, kind)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise DataError(
-            "another recorder writes to this data set",
-            field="--dataset.root",
-            value=root,
-            remedy="Stop that one or name another folder",
-        ) from error
+        raise refused from error
     try:
         yield
     finally:

@@ -112,16 +112,6 @@ def note_pushed(root: Path, digests: Collection[str], repo_id: str) -> None:
     _note(root, digests, lambda of: replace(of, pushed={**of.pushed, repo_id: now}))
 
 
-def gone_since_pushed(root: Path, digests: Collection[str], repo_id: str) -> int:
-    """How many episodes were pushed to ``repo_id`` and are no longer among ``digests``.
-
-    Raises:
-        DataError: the memory of the data set can't be read.
-    """
-    there = {digest for digest, of in _load(root).items() if repo_id in of.pushed}
-    return len(there - set(digests))
-
-
 def _note(root: Path, digests: Collection[str], change: Callable[[Uses], Uses]) -> None:
     try:
         with noting(root.resolve()):

@@ -13,14 +13,7 @@ from lerobot.datasets.dataset_tools import delete_episodes
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from agent.data.fingerprint import fingerprints
-from agent.data.used import (
-    gone_since_pushed,
-    is_safe_to_delete,
-    note_pushed,
-    note_trained,
-    unused,
-    uses,
-)
+from agent.data.used import is_safe_to_delete, note_pushed, note_trained, unused, uses
 from robots.errors import DataError
 from robots.replay.info import read_info
 
@@ -65,15 +58,6 @@ def test_it_stays_right_when_numbers_change(root: Path) -> None:
     shorter.rename(root)
 
     assert [is_safe_to_delete(root, i) for i in range(2)] == [False, True]
-
-
-def test_it_counts_what_the_hub_has_and_the_folder_no_longer(root: Path) -> None:
-    all_of_them = digests(root, 0, 1, 2)
-    note_pushed(root, all_of_them, "me/set")
-
-    assert gone_since_pushed(root, all_of_them, "me/set") == 0
-    assert gone_since_pushed(root, all_of_them[1:], "me/set") == 1
-    assert gone_since_pushed(root, all_of_them[1:], "me/other") == 0
 
 
 def test_many_may_note_at_once(root: Path) -> None:

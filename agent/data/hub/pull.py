@@ -1,0 +1,100 @@
+"""A data set from the hub, to where LeRobot looks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+
+from agent.data.hub.marks import goes_on, hub_marks, marks
+from agent.data.hub.talk import talking
+from agent.data.lock import recording
+from agent.data.open import open_info
+from robots.errors import ConfigError, LinkError
+from robots.replay.info import CONVERTER, VERSION, DatasetInfo
+
+_FILES = ("meta/*", "data/*", "videos/*", "README.md")
+"""What a data set consists of; nothing else is fetched."""
+
+
+def pull(repo_id: str, root: Path, *, revision: str = "") -> DatasetInfo:
+    """Fetch a data set, or what is new of it.
+
+    It can be cut off at any time and run again: files that are complete aren't fetched again.
+    Within a run a file goes on where the connection was cut.
+
+    Args:
+        repo_id: ``NAME/DATASET``.
+        root: The folder to fetch into.
+        revision: Branch, tag or commit; empty: what LeRobot would take.
+
+    Returns:
+        What is there now.
+
+    Raises:
+        ConfigError: the name can't be a repository's, or ``root`` has episodes that the hub hasn't.
+        LinkError: the hub refuses, or can't be reached any more; for a data set of an older format
+            it says how to convert it.
+        DataError: somebody records into ``root``, or what came is no data set.
+    """
+    with talking(repo_id):
+        wanted = revision or _newest(repo_id)
+        commit = str(HfApi().dataset_info(repo_id, revision=wanted).sha)
+        with recording(root):
+            _clear(root)
+            if (root / "meta" / "info.json").is_file():
+                _refuse_loss(root, hub_marks(repo_id, commit))
+            snapshot_download(
+                repo_id,
+                repo_type="dataset",
+                # Of a tag it would be content with what is in the folder if the hub is away.
+                revision=commit,
+                local_dir=root,
+                allow_patterns=list(_FILES),
+            )
+    return open_info(root)
+
+
+def default_root(repo_id: str) -> Path:
+    """Where LeRobot looks for a data set of this name."""
+    from lerobot.utils.constants import HF_LEROBOT_HOME
+
+    return Path(HF_LEROBOT_HOME) / repo_id
+
+
+def _clear(root: Path) -> None:
+    """huggingface_hub begins a file that was cut off by a kill anew, under another name."""
+    for path in (root / ".cache" / "huggingface").rglob("*.incomplete"):
+        path.unlink()
+
+
+def _newest(repo_id: str) -> str:
+    from lerobot.datasets.utils import CompatibilityError, get_safe_version
+
+    try:
+        return str(get_safe_version(repo_id, VERSION))
+    except CompatibilityError as error:
+        raise LinkError(
+            f"has only another format than {VERSION}",
+            field="repo_id",
+            value=repo_id,
+            remedy=f"Convert it: {CONVERTER} --repo-id={repo_id}",
+        ) from error
+    except RuntimeError as error:
+        raise LinkError(
+            "has no version tag, so it was never pushed to the end",
+            field="repo_id",
+            value=repo_id,
+            remedy="Have it pushed again, or give --revision=main",
+        ) from error
+
+
+def _refuse_loss(root: Path, there: list[str] | None) -> None:
+    here = marks(root)
+    if there is None or not goes_on(there, here):
+        raise ConfigError(
+            f"has {len(here)} episodes that aren't all on the hub",
+            field="--root",
+            value=root,
+            remedy="Name another folder: they would be lost",
+        )

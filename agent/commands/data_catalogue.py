@@ -101,7 +101,7 @@ def check_catalogue(config: CheckConfig) -> int:
             )
     path = Path(config.dataset)
     catalogue = read_catalogue(path)
-    console = Console()
+    console = Console(width=max(Console().width, _WIDTH))
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("episodes", total=None)
         judgements = list(judge(catalogue, told=lambda _: progress.advance(task)))

@@ -211,6 +211,7 @@ class Bench:
             **given,
         )
         self.events: list[dict[str, Any]] = []
+        self._recorders: list[Channel] = []
         self.expected: type[Exception] | None = None
         self._folder = folder
         self.peers = Peers(
@@ -235,6 +236,7 @@ class Bench:
         recorder.send("hello", role="recorder", pid=1)
         recorder.send("ready", episodes=0, frames=0)
         wait_until(lambda: self.recorder.ready)
+        self._recorders.append(recorder)
         return recorder
 
     def hear(self, kind: str) -> dict[str, Any]:
@@ -263,6 +265,9 @@ class Bench:
 
     def end(self) -> None:
         self.order(lambda: self.loop.shutdown("the test is over"))
+        for recorder in self._recorders:
+            # Nobody waits for what it didn't say that it saved.
+            recorder.close()
         self.thread.join(30)
         assert not self.thread.is_alive()
 

@@ -15,10 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.control.peers import Emit, Peer
-from agent.ipc import FrameBuffer, Message
-
-FRAME_INTERVENTION, FRAME_FAULT = 1, 2
-"""Marks of a frame, as they travel: their sum."""
+from agent.ipc import FRAME_FAULT, FRAME_INTERVENTION, FrameBuffer, Message
 
 
 class RecorderRole:
@@ -53,9 +50,11 @@ class RecorderRole:
         self.ready = False
         self.repeated = 0
         self.dropped = 0
+        self.waiting = 0
+        self.quality_steps = 0
         self.episodes = 0
         self.frames = 0
-        self.unsaved = 0
+        self._unanswered: set[int] = set()
 
     # What the loop calls -------------------------------------------------------------------
 
@@ -88,7 +87,8 @@ class RecorderRole:
             self._peer.channel.send(
                 "episode_end", episode=self._open, save=save, marks=dict(marks or {})
             )
-            self.unsaved += save
+            if save:
+                self._unanswered.add(self._open)
         self._open = None
 
     def tap(
@@ -142,6 +142,11 @@ class RecorderRole:
             self.dropped += 1
 
     @property
+    def unsaved(self) -> int:
+        """Episodes that were ended and are not on the disk yet."""
+        return len(self._unanswered)
+
+    @property
     def recording(self) -> bool:
         return self._open is not None
 
@@ -152,6 +157,8 @@ class RecorderRole:
             "recording": self.recording,
             "repeated_pictures": self.repeated,
             "dropped_frames": self.dropped,
+            "waiting_pictures": self.waiting,
+            "quality_steps": self.quality_steps,
             "unsaved_episodes": self.unsaved,
         }
 
@@ -175,13 +182,31 @@ class RecorderRole:
             self.ready = True
         elif message.kind == "saved":
             self.episodes, self.frames = message.whole("episodes"), message.whole("frames")
-            self.unsaved = max(0, self.unsaved - 1)
+            self._unanswered.discard(message.whole("episode"))
             self._emit("episode_saved", "an episode is on disk", **message.fields)
-        elif message.kind in ("discarded", "repaired", "failed"):
-            if message.kind == "failed":
-                self.unsaved = 0
-            cause = message.fields.pop("message", message.kind)
-            self._emit(f"recorder_{message.kind}", str(cause), **message.fields)
+        elif message.kind == "load":
+            self.waiting = message.whole("waiting")
+            self.quality_steps = message.whole("quality_steps")
+        elif message.kind == "full":
+            self.ready = False
+            self._emit("recorder_full", message.text("message"), **_rest(message))
+        elif message.kind == "room":
+            self.ready = True
+            self._emit("recorder_room", message.text("message"), **_rest(message))
+        elif message.kind in ("discarded", "failed"):
+            self._ended(message)
+        elif message.kind in ("recovered", "checked", "repaired", "deleted"):
+            self._emit(f"recorder_{message.kind}", message.text("message"), **_rest(message))
+
+    def _ended(self, message: Message) -> None:
+        """An episode is over and not saved, whether or not control had ended it."""
+        episode = message.fields.get("episode")
+        self._unanswered.discard(episode if isinstance(episode, int) else -1)
+        cause = str(message.fields.get("message", message.kind))
+        self._emit(f"recorder_{message.kind}", cause, **_rest(message))
+        if self._open is not None and episode == self._open:
+            self._open = None
+            self._on_gone()
 
     def on_lost(self, peer: Peer) -> None:
         if peer is not self._peer:
@@ -189,11 +214,15 @@ class RecorderRole:
         lost, self._open = self._open, None
         self._peer = None
         self.ready = False
-        self.unsaved = 0
+        self._unanswered.clear()
         self._emit(
             "recorder_lost",
             "the recorder is gone; the arm goes on"
-            + ("" if lost is None else ", the open episode is lost"),
+            + ("" if lost is None else ", the next one recovers the open episode"),
             episode=lost,
         )
         self._on_gone()
+
+
+def _rest(message: Message) -> dict[str, Any]:
+    return {name: value for name, value in message.fields.items() if name != "message"}

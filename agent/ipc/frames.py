@@ -22,6 +22,9 @@ _ALIGN = 64
 MOST_LOOKED_AT = 8
 """Frames of one question to a policy; LeRobot's look at 1, 2 or 5."""
 
+FRAME_INTERVENTION, FRAME_FAULT = 1, 2
+"""Marks of a frame on its way to the recorder: their sum."""
+
 
 def _aligned(size: int) -> int:
     return -(-size // _ALIGN) * _ALIGN

@@ -1,8 +1,8 @@
 """``python -m agent.recorder``: the recorder process, started by the supervisor.
 
-Two threads: one talks to control, copies frames out of shared memory and gives the slots back at
-once; the other feeds LeRobot. Between them is a queue of bounded size: when it is full, slots are
-not given back, control runs out of them and drops whole frames, and says so.
+One thread talks to control, copies frames out of shared memory and gives the slots back at once;
+each camera's encoder, the saver and the judge have threads of their own. Nothing waits between them
+but pictures: when many do, the next ones are reduced, then repeated (``ladder.py``).
 
 Exit status: 0 control is gone or said so, 2 refused (another recorder, other features).
 """
@@ -16,24 +16,25 @@ import os
 import queue
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import datasets
-import numpy as np
-from numpy.typing import NDArray
 
 from agent.data.lock import recording
 from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.logs import configure
+from agent.recorder.before import Before
 from agent.recorder.config import RecordConfig
-from agent.recorder.staging import Staging
-from agent.recorder.writer import EpisodeWriter
+from agent.recorder.disk import Disk
+from agent.recorder.episode import OpenEpisode
+from agent.recorder.intake import Frame, Intake
+from agent.recorder.ladder import Ladder
+from agent.recorder.saver import FAILURES, Saver
+from agent.recorder.staging import CACHE, Staging
+from agent.recorder.writer import MIN_EPISODE_S, EpisodeWriter
 from robots.errors import ArmadaError
 
 logger = logging.getLogger(__name__)
@@ -41,20 +42,10 @@ logger = logging.getLogger(__name__)
 START_S = 120.0
 """How long to wait for control to listen: it imports LeRobot and connects the arm first."""
 
-MIN_EPISODE_S = 1.0
-"""An episode that is open when control goes away is worth keeping from this length on."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A frame on its way to the data set, copied out of shared memory."""
-
-    state: NDArray[np.float32]
-    action: NDArray[np.float32]
-    images: Mapping[str, NDArray[np.uint8]]
-
-
-Work = Callable[[], None]
+_LISTEN_S = 0.02
+_REPORT_EVERY_S = 0.5
+_QUOTA_EVERY_S = 30.0
+_MB = 1024 * 1024
 
 
 class Recorder:
@@ -64,7 +55,7 @@ class Recorder:
         channel: To control.
         buffer: The ring.
         writer: The data set.
-        limit: Frames that may wait for the writer.
+        config: Of recording.
         fps: Frames per second.
     """
 
@@ -73,127 +64,164 @@ class Recorder:
         channel: Channel,
         buffer: FrameBuffer,
         writer: EpisodeWriter,
-        *,
-        limit: int,
+        config: RecordConfig,
         fps: float,
     ) -> None:
         self._channel = channel
-        self._buffer = buffer
         self._writer = writer
         self._fps = fps
-        self._work: queue.Queue[Work | None] = queue.Queue(limit)
-        self._answers: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
-        self._lost = False
-        self._images: Mapping[str, NDArray[np.uint8]] = {
-            spec.key: np.zeros(spec.shape, np.uint8) for spec in buffer.layout.images
-        }
-        self._thread = threading.Thread(target=self._write, name="writer")
+        self._answers: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
+        self._saver = Saver(
+            writer, self._tell, quota_gb=config.quota_gb, delete_unused=config.delete_unused
+        )
+        limit_b = config.buffer_mb * _MB
+        self._ladder = Ladder(limit_b)
+        self._intake = Intake(buffer, self._ladder)
+        self._before = Before(config.pre_trigger_s, fps, limit_b // 2)
+        self._disk = Disk(writer.root, config.min_free_gb)
+        self._open: OpenEpisode | None = None
+        self._number = 0
+        self._report_at = self._quota_at = 0.0
+        self._full = False
 
     def run(self) -> None:
         """Until control is gone."""
-        self._thread.start()
         try:
+            self._saver.start()
             while not self._channel.closed:
-                self._check_writer()
-                for message in self._channel.wait(0.02):
+                self._saver.check()
+                self._look_at_disk()
+                self._report()
+                for message in self._channel.wait(_LISTEN_S):
                     self._on_message(message)
                 self._answer()
         finally:
-            if self._thread.is_alive():
-                self._work.put(self._last_words)
-                self._work.put(None)
-                self._thread.join()
+            self._last_words()
+            self._saver.end()
 
     def _on_message(self, message: Message) -> None:
         if message.kind == "frame":
-            frame = self._frame(message)
-            self._put(lambda: self._add(frame))
+            self._on_frame(message)
         elif message.kind == "episode_start":
-            task = message["task"]
-            self._put(lambda: self._start(task))
+            self._start(message)
         elif message.kind == "episode_end":
-            episode, save = message["episode"], message["save"]
-            self._put(lambda: self._end(episode, save))
+            self._end(message["episode"], save=message["save"], marks=message["marks"])
 
-    def _frame(self, message: Message) -> Frame:
-        """Out of the ring, or a row whose pictures had no room there: it has those before it."""
-        slot = message.fields.get("slot")
-        if slot is None:
-            row = np.frombuffer(message.payload, np.float32)
-            split = len(self._buffer.layout.state_names)
-            return Frame(row[:split], row[split:], self._images)
-        views = self._buffer[slot]
-        self._images = {key: view.copy() for key, view in views.images.items()}
-        frame = Frame(views.state.copy(), views.action.copy(), self._images)
-        self._channel.send("free", slot=slot)
-        return frame
+    def _on_frame(self, message: Message) -> None:
+        waiting_b = self._saver.waiting_b + (self._open.waiting_b if self._open else 0)
+        frame = self._intake.take(message, waiting_b)
+        if (slot := message.fields.get("slot")) is not None:
+            self._channel.send("free", slot=slot)
+        if self._open is None:
+            self._before.add(frame)
+        else:
+            self._add(self._open, frame)
 
-    def _put(self, work: Work) -> None:
-        """Wait for room: meanwhile slots stay taken, and control drops whole frames."""
-        while True:
-            try:
-                self._work.put(work, timeout=0.05)
-            except queue.Full:
-                self._check_writer()
-                self._answer()
-                continue
+    def _add(self, episode: OpenEpisode, frame: Frame) -> None:
+        try:
+            episode.check()
+            episode.add(frame.row, frame.pictures)
+        except FAILURES as error:
+            logger.exception("an episode can't be recorded any further")
+            self._give_up(f"{type(error).__name__}: {error}")
+
+    def _start(self, message: Message) -> None:
+        if self._open is not None:
+            self._open.drop()
+        self._open, self._number = None, message["episode"]
+        if self._full:
+            self._tell("failed", episode=self._number, message=self._why_full)
             return
+        try:
+            self._open = self._writer.begin(message["task"])
+        except FAILURES as error:
+            logger.exception("an episode can't be begun")
+            self._tell("failed", episode=self._number, message=f"{type(error).__name__}: {error}")
+            return
+        for frame in self._before.take(message["tick"], message["before_s"]):
+            if self._open is not None:
+                self._add(self._open, frame)
+        self._intake.begin()
 
-    def _check_writer(self) -> None:
-        """A recorder whose writer died of a defect must end, and be started again: one that lives
-        on takes frames and saves nothing."""
-        if not self._thread.is_alive():
-            raise RuntimeError("the writer's thread has died, see the log above")
+    def _end(self, number: int, *, save: bool, marks: dict[str, Any]) -> None:
+        episode, self._open = self._open, None
+        self._intake.begin()
+        if episode is None:
+            # It failed, and control has been told.
+            self._tell("discarded", episode=number, message="there is nothing of it")
+        elif not save or not episode.rows:
+            episode.drop()
+            self._tell("discarded", episode=number, message="as it was told to")
+        else:
+            self._hand_over(episode, marks)
+
+    def _hand_over(self, episode: OpenEpisode, marks: dict[str, Any]) -> None:
+        try:
+            episode.end(marks)
+        except OSError:
+            logger.exception("an episode can't be ended in order")
+            episode.stop()
+            self._saver.save(self._number, episode, whole=False)
+        else:
+            self._saver.save(self._number, episode)
+
+    def _give_up(self, why: str) -> None:
+        """Recording can't go on: what there is is saved, and control begins anew."""
+        episode, self._open = self._open, None
+        self._intake.begin()
+        self._tell("failed", episode=self._number, message=why)
+        if episode is not None:
+            episode.stop()
+            self._saver.save(self._number, episode, whole=False)
+
+    def _look_at_disk(self) -> None:
+        now = time.monotonic()
+        if self._saver.over_quota and now >= self._quota_at:
+            # What was trained on or pushed meanwhile may make room.
+            self._quota_at = now + _QUOTA_EVERY_S
+            self._saver.make_room()
+        self._disk.look()
+        full, self._full = self._full, self._disk.full or self._saver.over_quota
+        if self._full is full:
+            return
+        free_gb = round(self._disk.free_b / 1e9, 2)
+        if not self._full:
+            self._saver.again()
+            self._tell("room", message="there is room again", free_gb=free_gb)
+            return
+        self._tell("full", message=f"{self._why_full}: nothing is recorded", free_gb=free_gb)
+        if self._open is not None:
+            self._give_up(self._why_full)
+
+    @property
+    def _why_full(self) -> str:
+        if self._disk.full:
+            return "the disk is full"
+        return "the quota is reached, and no episode of it was trained on or pushed"
+
+    def _report(self) -> None:
+        """How far the encoders lag behind."""
+        now = time.monotonic()
+        if self._open is not None and now >= self._report_at:
+            self._report_at = now + _REPORT_EVERY_S
+            self._tell("load", waiting=self._open.waiting, quality_steps=self._ladder.steps_down)
+
+    def _last_words(self) -> None:
+        episode, self._open = self._open, None
+        if episode is None:
+            return
+        if episode.rows >= MIN_EPISODE_S * self._fps:
+            self._hand_over(episode, {"fault": "the agent ended"})
+        else:
+            episode.drop()
+
+    def _tell(self, kind: str, **fields: Any) -> None:
+        self._answers.put((kind, fields))
 
     def _answer(self) -> None:
         while not self._answers.empty():
             kind, fields = self._answers.get_nowait()
             self._channel.send(kind, **fields)
-
-    # The writer's thread -------------------------------------------------------------------
-
-    def _write(self) -> None:
-        while (work := self._work.get()) is not None:
-            try:
-                work()
-            except (ArmadaError, OSError, ValueError, RuntimeError) as error:
-                # The boundary of this process: this episode is lost and that is said; recording
-                # goes on with the next.
-                logger.exception("an episode could not be recorded")
-                self._answers.put(("failed", {"message": f"{type(error).__name__}: {error}"}))
-                self._writer.discard()
-                self._lost = True
-
-    def _start(self, task: str) -> None:
-        self._lost = False
-        self._writer.start(task)
-
-    def _add(self, frame: Frame) -> None:
-        if not self._lost:
-            self._writer.add(frame.state, frame.action, frame.images)
-
-    def _end(self, episode: int, save: bool) -> None:
-        if self._lost:
-            return
-        began = time.monotonic()
-        if not save or not self._writer.open_frames:
-            self._writer.discard()
-            self._answers.put(("discarded", {"episode": episode}))
-            return
-        self._writer.save()
-        saved = {
-            "episode": episode,
-            "episodes": self._writer.episodes,
-            "frames": self._writer.frames,
-            "seconds": round(time.monotonic() - began, 3),
-        }
-        self._answers.put(("saved", saved))
-
-    def _last_words(self) -> None:
-        if self._writer.open_frames >= MIN_EPISODE_S * self._fps:
-            self._writer.save()
-        else:
-            self._writer.discard()
 
 
 def main(argv: list[str]) -> int:
@@ -212,9 +240,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         config = RecordConfig(**args.config)
-        # LeRobot reads metadata through a cache that it never clears; here it goes with the
-        # episode's staging folder.
-        datasets.config.HF_DATASETS_CACHE = Staging(args.root.resolve()).folder / "cache"
+        datasets.config.HF_DATASETS_CACHE = Staging(args.root.resolve()).folder / CACHE
         with recording(args.root):
             _record(args.socket, args.root, config)
     except ArmadaError as error:
@@ -241,14 +267,18 @@ def _record(socket: Path, root: Path, config: RecordConfig) -> None:
         raise
     if writer.repaired:
         channel.send("repaired", message="; ".join(writer.repaired))
-    recorder = Recorder(
-        channel,
-        FrameBuffer(Path(welcome["buffer"]), layout, welcome["slots"]),
-        writer,
-        limit=max(2, config.buffer_mb * 1024 * 1024 // layout.slot_nbytes),
-        fps=welcome["fps"],
+    for saved in writer.recovered:
+        message = f"an episode that was cut off was saved: {saved.frames} frames"
+        channel.send("recovered", index=saved.index, length=saved.frames, message=message)
+    buffer = FrameBuffer(Path(welcome["buffer"]), layout, welcome["slots"])
+    recorder = Recorder(channel, buffer, writer, config, welcome["fps"])
+    channel.send(
+        "ready",
+        episodes=writer.episodes,
+        frames=writer.frames,
+        root=str(root),
+        encoder=writer.encoder.vcodec,
     )
-    channel.send("ready", episodes=writer.episodes, frames=writer.frames, root=str(root))
     recorder.run()
 
 

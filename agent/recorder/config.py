@@ -32,12 +32,20 @@ class RecordConfig:
     pre_trigger_s: float = 0.0
     # Store pictures as video; False: as pictures in the parquet files.
     video: bool = True
-    # Video codec: h264, hevc, libsvtav1, or auto for a hardware encoder if there is one.
-    vcodec: str = "h264"
+    # Video codec: auto (a hardware encoder if one works here, else h264), h264, hevc, libsvtav1, …
+    vcodec: str = "auto"
     # Threads per encoder; 0: the codec decides.
     encoder_threads: int = 1
-    # Memory for frames that wait for the encoder, in MB; when it is full whole frames are dropped.
+    # Memory for pictures that wait for the encoder, in MB; from a quarter of it on pictures are
+    # reduced, and when it is full they are repeated. Half as much again for --pre_trigger_s.
     buffer_mb: int = 512
+    # Recording ends when less than this is free on the disk, in GB; 0: never.
+    min_free_gb: float = 1.0
+    # The most the data set may take, in GB: the oldest episodes that were trained on or pushed make
+    # room for new ones; 0: no limit.
+    quota_gb: float = 0.0
+    # Whether episodes that were neither trained on nor pushed make room as well.
+    delete_unused: bool = False
 
     def __post_init__(self) -> None:
         for name in ("episode_time_s", "buffer_mb"):
@@ -45,7 +53,14 @@ class RecordConfig:
                 raise ConfigError(
                     "must be positive", field=f"--dataset.{name}", value=getattr(self, name)
                 )
-        for name in ("reset_time_s", "num_episodes", "pre_trigger_s", "encoder_threads"):
+        for name in (
+            "reset_time_s",
+            "num_episodes",
+            "pre_trigger_s",
+            "encoder_threads",
+            "min_free_gb",
+            "quota_gb",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(
                     "can't be negative", field=f"--dataset.{name}", value=getattr(self, name)

@@ -6,21 +6,29 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lerobot.utils.constants import DEFAULT_FEATURES
+
 from agent.ipc import FrameLayout
+from agent.recorder.marks import mark_features
 from robots.errors import DataError
 from robots.replay.info import CONVERTER, VERSION
 
+IMAGES = "observation.images."
 _REMEDY = "Name another --dataset.root, or remove that data set"
 
 
 def features(layout: FrameLayout, *, video: bool) -> dict[str, dict[str, Any]]:
     """LeRobot's description of what is recorded each tick."""
+    return _learned_from(layout, video=video) | mark_features(layout)
+
+
+def _learned_from(layout: FrameLayout, *, video: bool) -> dict[str, dict[str, Any]]:
     described: dict[str, dict[str, Any]] = {
         "observation.state": _vector(layout.state_names),
         "action": _vector(layout.action_names),
     }
     for image in layout.images:
-        described[f"observation.images.{image.key}"] = {
+        described[IMAGES + image.key] = {
             "dtype": "video" if video else "image",
             "shape": image.shape,
             "names": ["height", "width", "channels"],
@@ -82,12 +90,14 @@ def check_dataset(root: Path, layout: FrameLayout, fps: int, *, video: bool = Tr
             value=root,
             remedy=_REMEDY,
         )
-    wanted = features(layout, video=video)
-    ours = {k: v for k, v in existing.items() if k in wanted or k.startswith("observation.")}
-    for key in sorted(wanted.keys() | ours.keys()):
-        if _essence(wanted.get(key)) != _essence(ours.get(key)):
+    recorded = features(layout, video=video)
+    # A set from before there were marks goes on without those that it lacks.
+    needed = _learned_from(layout, video=video).keys()
+    for key in sorted(needed | (existing.keys() - DEFAULT_FEATURES.keys())):
+        theirs, ours = _essence(existing.get(key)), _essence(recorded.get(key))
+        if theirs != ours:
             raise DataError(
-                f"its {key} is {_essence(ours.get(key))}, this robot's {_essence(wanted.get(key))}",
+                f"its {key} is {theirs}, this robot's {ours}",
                 field="--dataset.root",
                 value=root,
                 remedy=_REMEDY,

@@ -1,7 +1,7 @@
 """Where an episode is made, beside the data set, and how it gets into it in one step.
 
 LeRobot changes several files when an episode is saved, and a parquet file has no footer until it is
-closed; in between nobody can open the data set. So LeRobot records each episode into a folder of
+closed; in between nobody can open the data set. So LeRobot writes each episode into a folder of
 its own that holds as much metadata as it needs to number the new files rightly. When they are
 closed and on the disk, a list of them (``commit.json``) is written: from then on the episode is
 saved. What is left are renames in an order in which plain LeRobot opens the data set between any
@@ -9,8 +9,9 @@ two of them; if they are cut off, the next recorder completes them.
 
 ::
 
-    episodes/                  the data set
-    .episodes.staging/episode/ the episode that is being recorded
+    episodes/                       the data set
+    .episodes.staging/open-000001/  an episode that is being recorded (``episode.py``)
+    .episodes.staging/episode/      an episode in LeRobot's form
     .episodes.staging/commit.json   it is complete; these files go into the data set
 """
 
@@ -26,11 +27,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from agent.data.lock import writing
+from agent.recorder.episode import remove
 from robots.errors import DataError
 
 _REWRITTEN = ("meta/tasks.parquet", "meta/stats.json", "meta/info.json")
-_PARTS = ("meta/tasks.parquet", "meta/stats.json", "videos", "data", "meta/episodes")
+_PARTS = ("meta/marks", "meta/tasks.parquet", "meta/stats.json", "videos", "data", "meta/episodes")
 """The order of the renames; ``info.json``, which says how many episodes there are, goes last."""
+
+CACHE = "cache"
+"""LeRobot reads metadata through a cache that it never clears; here it goes with the episode."""
 
 _PATIENCE_S = 2.0
 """How long an episode that is saved waits for readers before it is put in its place anyway."""
@@ -56,8 +61,9 @@ class Staging:
         Raises:
             DataError: the data set's last episode can't be read.
         """
-        self.clear()
-        self.folder.mkdir(parents=True)
+        # A save that failed among its last steps is completed before anything else.
+        self.recover()
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._seed = None
         if not (self._root / "meta" / "info.json").is_file():
             return False
@@ -75,8 +81,12 @@ class Staging:
             pq.write_table(rows.slice(rows.num_rows - 1), self._seed)
         return True
 
-    def commit(self) -> None:
-        """The episode is complete: put it into the data set."""
+    def commit(self, source: Path) -> None:
+        """The episode is complete: put it into the data set.
+
+        Args:
+            source: The folder in which it was recorded; it goes, but not before.
+        """
         if self._seed is not None:
             self._seed.unlink()
         for path in self.episode.iterdir():
@@ -85,6 +95,7 @@ class Staging:
         files = [p for p in self.episode.rglob("*") if p.is_file()]
         _to_disk([*files, *(p for p in self.episode.rglob("*") if p.is_dir()), self.episode])
         plan = {
+            "source": source.name,
             "whole": not (self._root / "meta" / "info.json").is_file(),
             "before": _episodes(self._root),
             "files": sorted((str(p.relative_to(self.episode)) for p in files), key=_turn),
@@ -113,13 +124,14 @@ class Staging:
                 )
             self._apply(plan)
             return "an episode whose saving was cut off was completed"
-        # LeRobot makes these folders at an episode's first frame.
-        begun = any(self.episode.glob("tmp*")) or (self.episode / "images").is_dir()
         self.clear()
-        return "an episode that was being recorded is lost" if begun else None
+        return None
 
     def clear(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget the episode in LeRobot's form; the folders of open ones stay."""
+        self._commit.unlink(missing_ok=True)
+        for path in (self.episode, self.folder / CACHE):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _apply(self, plan: dict[str, Any]) -> None:
         with writing(self._root, patience_s=_PATIENCE_S):
@@ -134,6 +146,8 @@ class Staging:
                         (self.episode / name).replace(self._root / name)
                 # Power may be lost too: the data set's folders first, then the list goes.
                 _to_disk({(self._root / name).parent for name in plan["files"]})
+        if "source" in plan:
+            remove(self.folder / plan["source"])
         self.clear()
 
 

@@ -3,34 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
+import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
-from lerobot.configs import RGBEncoderConfig
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
-from numpy.typing import NDArray
 
 from agent.ipc import FrameLayout
+from agent.recorder.codec import choose_encoder
 from agent.recorder.config import RecordConfig
-from agent.recorder.encoder import install
-from agent.recorder.features import check_dataset, check_sizes, features
+from agent.recorder.episode import OpenEpisode, remove
+from agent.recorder.features import check_dataset, check_sizes
+from agent.recorder.journal import Header
+from agent.recorder.lerobot_form import write_episode
+from agent.recorder.marks import episode_marks, write_marks
 from agent.recorder.repair import set_strays_aside
+from agent.recorder.salvage import Salvaged, salvage
 from agent.recorder.staging import Staging
-from robots.errors import ConfigError, DataError
+from robots.errors import DataError
 from robots.replay.info import read_info
 
 logger = logging.getLogger(__name__)
+
+MIN_EPISODE_S = 1.0
+"""What was cut off is worth keeping from this length on."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An episode that is in the data set.
+
+    Args:
+        index: Its number there.
+        frames: Its length.
+        marks: What is kept of it.
+    """
+
+    index: int
+    frames: int
+    marks: dict[str, Any]
 
 
 class EpisodeWriter:
     """Adds episodes to the data set at ``root``.
 
-    Every episode is a LeRobot session of its own (create or resume, add frames, save, finalize) in
-    a folder beside the data set, and moved into it when its files are closed and complete.
+    An episode is recorded in a folder of its own beside the data set (``OpenEpisode``); to save it
+    is one LeRobot session (create or resume, save, finalize) in another folder, whose files are
+    moved into the data set when they are closed and complete.
+
+    ``begin`` and what an ``OpenEpisode`` does may be called while another episode is saved in
+    another thread.
 
     Args:
         root: The data set's folder; made with the first episode.
@@ -48,107 +74,139 @@ class EpisodeWriter:
         self, root: Path, layout: FrameLayout, fps: int, robot_type: str, config: RecordConfig
     ) -> None:
         # A link to a folder on another disk: what is staged must lie on that disk too.
-        self._root = root.resolve()
+        self.root = root.resolve()
         self._layout = layout
         self._fps = fps
         self._robot_type = robot_type
         self._config = config
-        self._dataset: LeRobotDataset | None = None
-        self._task = ""
         # Before anything is touched: a wrong path must cost nothing.
         check_sizes(layout, video=config.video)
         check_dataset(root, layout, fps, video=config.video)
-        try:
-            self._encoder = RGBEncoderConfig(
-                vcodec=config.vcodec,
-                crf=23 if config.vcodec == "h264" else 30,
-                preset="ultrafast" if config.vcodec == "h264" else None,
-            )
-        except ValueError as error:
-            raise ConfigError(str(error), field="--dataset.vcodec", value=config.vcodec) from error
-        self._staging = Staging(self._root)
-        done = (self._staging.recover(), set_strays_aside(self._root))
+        self.encoder = choose_encoder(config.vcodec)
+        self._staging = Staging(self.root)
+        done = (self._staging.recover(), set_strays_aside(self.root))
         self.repaired = [said for said in done if said]
         self.episodes, self.frames = self._count()
+        self.recovered: list[Saved] = []
+        self._recover()
+        self._numbers = itertools.count(1 + self._highest())
 
-    def start(self, task: str) -> None:
-        """Begin an episode; an open one is dropped."""
-        self.discard()
-        self._task = task
-        options = {
-            "root": self._staging.episode,
-            "rgb_encoder": self._encoder,
-            "encoder_threads": self._config.encoder_threads or None,
-        }
-        if self._staging.prepare():
-            dataset = LeRobotDataset.resume(self._config.repo_id, **options)
-        else:
-            dataset = LeRobotDataset.create(
-                self._config.repo_id,
-                self._fps,
-                features(self._layout, video=self._config.video),
-                robot_type=self._robot_type,
-                use_videos=self._config.video,
-                **options,
-            )
-        install(dataset, self._encoder, self._config.encoder_threads)
-        self._dataset = dataset
+    def begin(self, task: str) -> OpenEpisode:
+        """Open an episode.
 
-    def add(
-        self,
-        state: NDArray[np.float32],
-        action: NDArray[np.float32],
-        images: Mapping[str, NDArray[np.uint8]],
-    ) -> None:
-        """One frame; waits for the encoder when that is behind. The arrays are not copied."""
-        assert self._dataset is not None
-        frame: dict[str, Any] = {"observation.state": state, "action": action, "task": self._task}
-        for key, image in images.items():
-            frame[f"observation.images.{key}"] = image
-        self._dataset.add_frame(frame)
+        Raises:
+            OSError: the disk is full, among others.
+        """
+        header = Header(self._layout, self._fps, self._robot_type, task, self._config.video)
+        folder = self._staging.folder / f"open-{next(self._numbers):06d}"
+        return OpenEpisode(folder, header, self.encoder, threads=self._config.encoder_threads)
 
-    @property
-    def open_frames(self) -> int:
-        """Frames of the open episode."""
-        if self._dataset is None:
-            return 0
-        return int(self._dataset.writer.episode_buffer["size"])
-
-    def save(self) -> None:
-        """Put the open episode on disk for good.
+    def save(self, episode: OpenEpisode) -> Saved:
+        """Put an episode that was ended on disk for good; waits for its encoders.
 
         Raises:
             DataError: rows and pictures differ in number.
-            OSError: the disk is full, among others; the data set is as it was.
+            OSError: the disk is full, among others; the data set is as it was, and the episode's
+                folder stays for the next recorder.
         """
-        dataset = self._dataset
-        assert dataset is not None
-        length = self.open_frames
-        dataset.save_episode()
-        dataset.finalize()
-        for path in self._staging.episode.rglob("*.mp4"):
-            with av.open(str(path)) as video:
-                pictures = video.streams.video[0].frames
-            if pictures != length:
-                raise DataError(f"{length} rows and {pictures} pictures", field=path.parts[-3])
-        self._staging.commit()
-        self._dataset = None
-        self.episodes += 1
-        self.frames += length
+        episode.join()
+        found = salvage(episode.folder, cameras=episode.cameras)
+        if found.lost:
+            raise DataError(
+                f"{found.lost} of {found.lost + len(found.rows)} rows have no picture",
+                field="episode",
+                value=episode.folder.name,
+            )
+        return self._save(found, found.marks or {}, recovered=False)
 
-    def discard(self) -> None:
-        """Drop the open episode without a trace."""
-        dataset, self._dataset = self._dataset, None
-        if dataset is None:
-            return
-        dataset.writer.cancel_pending_videos()
-        # What it closes is thrown away; after a failed save it may not even close.
-        with contextlib.suppress(OSError, ValueError, RuntimeError):
-            dataset.finalize()
-        self._staging.clear()
+    def recount(self) -> None:
+        """Episodes were deleted."""
+        self.episodes, self.frames = self._count()
+
+    def _save(self, found: Salvaged, marks: Mapping[str, Any], *, recovered: bool) -> Saved:
+        kept = episode_marks(
+            found.rows,
+            found.header.layout,
+            dict(marks),
+            task=found.header.task,
+            recovered=recovered,
+            lost_frames=found.lost,
+        )
+        resume = self._staging.prepare()
+        index = write_episode(
+            self._staging.episode,
+            found,
+            kept,
+            resume=resume,
+            repo_id=self._config.repo_id,
+            encoder=self.encoder,
+        )
+        write_marks(self._staging.episode, index, kept)
+        self._staging.commit(found.folder)
+        self.episodes += 1
+        self.frames += len(found.rows)
+        return Saved(index, len(found.rows), kept)
+
+    def rescue(self, episode: OpenEpisode) -> Saved | None:
+        """Save what there is of an episode whose recording failed, if it is worth it.
+
+        Raises:
+            DataError, OSError: it can't be saved now; its folder stays.
+        """
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError, RuntimeError):
+            # What it failed with is known.
+            episode.join()
+        if not episode.folder.is_dir():
+            # It was saved, and what failed came after.
+            return None
+        return self._rescue(salvage(episode.folder), "its recording failed")
+
+    def _recover(self) -> None:
+        """Save what a crash or a power cut left of open episodes."""
+        for folder in sorted(self._staging.folder.glob("dropped-*")):
+            shutil.rmtree(folder)
+        for folder in sorted(self._staging.folder.glob("open-*")):
+            try:
+                found = salvage(folder)
+            except DataError as error:
+                self.repaired.append(f"an episode that had hardly begun is lost ({error})")
+                remove(folder)
+                continue
+            self._check_fits(found)
+            if (saved := self._rescue(found, "cut off")) is not None:
+                self.recovered.append(saved)
+            else:
+                self.repaired.append(f"{len(found.rows)} frames that were cut off are dropped")
+
+    def _rescue(self, found: Salvaged, fault: str) -> Saved | None:
+        ended = found.marks is not None
+        if not found.rows or not (ended or len(found.rows) >= MIN_EPISODE_S * found.header.fps):
+            remove(found.folder)
+            return None
+        marks = dict(found.marks or {})
+        if found.lost or not ended:
+            marks["fault"] = marks.get("fault") or fault
+        saved = self._save(found, marks, recovered=True)
+        logger.warning("episode %d was recovered: %d frames", saved.index, saved.frames)
+        return saved
+
+    def _check_fits(self, found: Salvaged) -> None:
+        ours = (self._layout, self._fps, self._config.video)
+        theirs = (found.header.layout, found.header.fps, found.header.video)
+        if ours != theirs:
+            raise DataError(
+                "an episode of other cameras, joints or rate waits to be recovered",
+                field="--dataset.root",
+                value=self.root,
+                remedy=f"Record once as before, or move {found.folder} away to give it up",
+            )
+
+    def _highest(self) -> int:
+        names = [p.name for p in self._staging.folder.glob("open-*")]
+        return max((int(name.rpartition("-")[2]) for name in names), default=0)
 
     def _count(self) -> tuple[int, int]:
-        if not (self._root / "meta" / "info.json").is_file():
+        if not (self.root / "meta" / "info.json").is_file():
             return 0, 0
-        info = read_info(self._root)
+        info = read_info(self.root)
         return len(info.episodes), info.frames

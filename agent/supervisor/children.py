@@ -21,6 +21,10 @@ REMOTE_GENERATION = 0
 POLICY_NICE = 5
 """Below the control loop, above training."""
 
+RECORDER_NICE = 3
+"""Below the control loop, above the policy, which takes all that it gets: two cameras of 640×480
+need a fifth of two cores, and pictures that wait for longer than seconds are lost."""
+
 _EARLIER = 0.9
 """Of a request's deadline: the remote worker says that it is over before control gives it up."""
 
@@ -58,7 +62,7 @@ class Children:
             f"--config={json.dumps(self._config.dataset.to_json())}",
         )
         # A local folder is never looked up on a hub.
-        return self._spec("recorder", argv, env={"HF_HUB_OFFLINE": "1"}, nice=10)
+        return self._spec("recorder", argv, env={"HF_HUB_OFFLINE": "1"}, nice=RECORDER_NICE)
 
     def policy(self, model: StoredModel, generation: int) -> ChildSpec:
         config = self._config

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing.process
+import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,10 @@ from torch.utils.data import DataLoader
 from agent.ipc import Channel, FrameBuffer, FrameLayout, ImageSpec, Message, listen
 from agent.recorder.config import RecordConfig
 from agent.recorder.features import check_dataset
+from agent.recorder.video import count_pictures
 from robots.errors import DataError
+from tests.agent.recorder.forks import FORKS, run_recorder
+from tests.helpers import wait_until
 
 LAYOUT = FrameLayout(
     ("a.pos", "b.pos"), ("a.pos", "b.pos"), (ImageSpec("front", 64, 96), ImageSpec("top", 48, 64))
@@ -38,21 +42,18 @@ class Control:
         self.buffer = FrameBuffer(folder / "ring", LAYOUT, SLOTS, create=True)
         self.free: list[int] = []
         self.heard: list[Message] = []
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: multiprocessing.process.BaseProcess | None = None
         self.channel: Channel | None = None
 
-    def spawn(self, **config: Any) -> subprocess.Popen[bytes]:
-        fields = RecordConfig(**config).to_json()
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "agent.recorder",
-                f"--socket={self.folder / 'c.sock'}",
-                f"--root={self.root}",
-                f"--config={json.dumps(fields)}",
-            ]
-        )
+    def spawn(self, **config: Any) -> multiprocessing.process.BaseProcess:
+        fields = RecordConfig(**{"vcodec": "h264"} | config).to_json()
+        argv = [
+            f"--socket={self.folder / 'c.sock'}",
+            f"--root={self.root}",
+            f"--config={json.dumps(fields)}",
+        ]
+        self.process = FORKS.Process(target=run_recorder, args=(argv,))
+        self.process.start()
         return self.process
 
     def accept(self, layout: FrameLayout = LAYOUT, fps: int = FPS) -> None:
@@ -111,24 +112,38 @@ class Control:
             views.action[:] = [i + 0.5, i]
             for view in views.images.values():
                 view[:] = shade(i)
-            self.send("frame", slot=slot, tick=i, t=time.time())
+            self.send("frame", slot=slot, tick=i, t=1e9 + i / FPS, taken={}, marks=0)
 
-    def episode(self, n: int, *, number: int = 1, save: bool = True, task: str = "t") -> None:
-        self.send("episode_start", episode=number, task=task, tick=0)
+    def start(self, number: int = 1, *, tick: int = 0, before_s: float = 0.0) -> None:
+        self.send("episode_start", episode=number, task="t", tick=tick, before_s=before_s)
+
+    def episode(self, n: int, *, number: int = 1, save: bool = True, **marks: Any) -> None:
+        self.start(number)
         self.frames(n)
-        self.send("episode_end", episode=number, save=save, marks={})
+        self.send("episode_end", episode=number, save=save, marks=marks)
 
     def hang_up(self) -> int:
         assert self.channel is not None
         assert self.process is not None
         self.channel.drain(5)
         self.channel.close()
-        return self.process.wait(60)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Until the recorder ends: its status."""
+        assert self.process is not None
+        self.process.join(60)
+        assert self.process.exitcode is not None, "the recorder has not ended"
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.join()
 
     def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        if self.process is not None:
+            self.kill()
         if self.channel is not None:
             self.channel.close()
         self._listener.close()
@@ -205,10 +220,94 @@ def test_a_discarded_episode_leaves_no_trace(control: Control) -> None:
 
 def test_an_open_episode_is_saved_when_control_goes_away(control: Control) -> None:
     control.up()
-    control.send("episode_start", episode=1, task="t", tick=0)
+    control.start()
     control.frames(FPS + 5)
     assert control.hang_up() == 0
     check_rows_and_pictures(control.root, episodes=1, length=FPS + 5)
+
+
+def test_an_episode_that_a_crash_cut_off_is_saved_by_the_next_recorder(control: Control) -> None:
+    control.up()
+    control.episode(10)
+    control.expect("saved")
+    control.start(2)
+    control.frames(2 * FPS)
+    (folder,) = (control.folder / ".data.staging").glob("open-*")
+    videos = [folder / "front.mp4", folder / "top.mp4"]
+    wait_until(lambda: min(count_pictures(v, FPS) for v in videos) >= 2 * FPS - 2)
+    control.kill()
+    assert opened(control.root).num_episodes == 1
+    control.spawn()
+    control.accept()
+    recovered = control.expect("recovered")
+    assert recovered["index"] == 1
+    assert recovered["length"] >= 2 * FPS - 2
+    assert control.expect("ready")["episodes"] == 2
+    assert len(opened(control.root)) == 10 + recovered["length"]
+
+
+def test_an_episode_begins_before_the_order_with_what_is_kept(control: Control) -> None:
+    control.up(pre_trigger_s=1.0)
+    control.frames(2 * FPS)
+    control.start(tick=2 * FPS, before_s=0.5)
+    control.frames(10, offset=2 * FPS)
+    control.send("episode_end", episode=1, save=True, marks={})
+    control.expect("saved")
+    dataset = opened(control.root)
+    assert len(dataset) == FPS // 2 + 10
+    ticks = [dataset[i]["observation.state"][0].item() for i in range(len(dataset))]
+    assert ticks == list(range(2 * FPS - FPS // 2, 2 * FPS + 10))
+    for i in (0, 5, FPS // 2, len(dataset) - 1):
+        seen = float(dataset[i]["observation.images.front"].mean()) * 255
+        assert abs(seen - shade(int(ticks[i]))) < 4
+
+
+def test_each_episode_is_judged_after_it_is_saved(control: Control) -> None:
+    control.up()
+    control.episode(10, success=True)
+    saved = control.expect("saved")
+    assert saved["marks"]["success"]
+    checked = control.expect("checked")
+    assert (checked["index"], checked["verdict"]) == (saved["index"], "REJECTED")
+    assert "less than 1 s" in checked["message"]
+    kept = json.loads((control.root / "meta" / "marks" / "episode-000000.json").read_text())
+    assert (kept["verdict"], kept["success"]) == ("REJECTED", True)
+
+
+def test_ticks_that_are_missing_for_long_end_an_episode_which_is_kept(control: Control) -> None:
+    control.up()
+    control.start()
+    control.frames(FPS + 5)
+    control.frames(5, offset=10 * FPS)
+    assert "missing" in control.expect("failed")["message"]
+    saved = control.expect("saved")
+    assert saved["length"] == FPS + 5
+    control.send("episode_end", episode=1, save=True, marks={})
+    control.expect("discarded")
+    control.episode(10, number=2)
+    assert control.expect("saved")["episodes"] == 2
+
+
+def test_a_full_disk_ends_recording_before_it_is_full(control: Control) -> None:
+    """What is open is saved, nothing new is begun, and it goes on when there is room."""
+    free_gb = shutil.disk_usage(control.folder).free / 1e9
+    if free_gb < 4:
+        pytest.skip("the disk is nearly full")
+    control.up(min_free_gb=free_gb - 1)
+    control.start()
+    control.frames(FPS + 5)
+    ballast = control.folder / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 2 * 10**9)
+    assert control.expect("full")["free_gb"] < free_gb - 1
+    assert "full" in control.expect("failed")["message"]
+    assert control.expect("saved")["length"] >= FPS
+    control.start(2)
+    assert control.expect("failed")["episode"] == 2
+    ballast.unlink()
+    control.expect("room")
+    control.episode(10, number=3)
+    assert control.expect("saved")["episodes"] == 2
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
@@ -220,8 +319,8 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_second_recorder_is_refused(control: Control) -> None:
     control.up()
     first = control.process
-    second = control.spawn()
-    assert second.wait(60) == 2
+    control.spawn()
+    assert control.wait() == 2
     control.process = first
 
 
@@ -229,22 +328,25 @@ def test_pictures_can_be_kept_as_pictures_and_a_fragment_is_not_saved(control: C
     control.up(video=False)
     control.episode(6)
     control.expect("saved")
-    control.send("episode_start", episode=2, task="t", tick=0)
+    control.start(2)
     control.frames(3)
     assert control.hang_up() == 0
     check_rows_and_pictures(control.root, episodes=1, length=6)
 
 
-def test_a_slow_encoder_costs_slots_not_pictures(control: Control) -> None:
-    """With room for two waiting frames the ring runs dry at once, and rows still equal pictures."""
+def test_a_slow_encoder_costs_no_row_and_no_picture(control: Control) -> None:
+    """With room for a second of pictures, and a codec that needs as long for each."""
     control.up(buffer_mb=1, vcodec="libsvtav1")
-    control.episode(40)
-    control.expect("saved")
-    check_rows_and_pictures(control.root, episodes=1, length=40)
+    control.episode(120)
+    assert control.expect("saved")["length"] == 120
+    dataset = opened(control.root)
+    assert len(dataset) == 120
+    assert dataset[119]["observation.images.front"].shape == (3, 64, 96)
 
 
 def test_it_ends_when_told_to(control: Control) -> None:
     control.up()
     assert control.process is not None
-    control.process.send_signal(signal.SIGTERM)
-    assert control.process.wait(30) == 0
+    assert control.process.pid is not None
+    os.kill(control.process.pid, signal.SIGTERM)
+    assert control.wait() == 0

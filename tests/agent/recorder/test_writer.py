@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import multiprocessing
 import os
 import resource
 import shutil
@@ -16,69 +15,64 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from agent.data.lock import reading
-from agent.ipc import FrameLayout, ImageSpec
+from agent.ipc import FrameLayout
 from agent.recorder.config import RecordConfig
+from agent.recorder.marks import read_marks
+from agent.recorder.saver import FAILURES
 from agent.recorder.writer import EpisodeWriter
 from robots.errors import DataError
-
-JOINTS = ("a.pos", "b.pos")
-LAYOUT = FrameLayout(JOINTS, JOINTS, (ImageSpec("front", 48, 64), ImageSpec("top", 48, 64)))
-LENGTH = 8
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["agent.recorder.writer"])
+from tests.agent.recorder.forks import FORKS
+from tests.agent.recorder.frames import (
+    FPS,
+    JOINTS,
+    LAYOUT,
+    LENGTH,
+    TASK,
+    add_frames,
+    pictures,
+    record,
+    row,
+    shade,
+    writer,
+)
+from tests.helpers import wait_until
 
 _CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link"}
-
-
-def writer(root: Path, **config: Any) -> EpisodeWriter:
-    return EpisodeWriter(root, LAYOUT, 30, "so101_sim", RecordConfig(**config))
-
-
-def add_frames(to: EpisodeWriter, mark: int, frames: int = LENGTH) -> None:
-    """Frames whose state carries the episode's mark and whose brightness follows the frame."""
-    for i in range(frames):
-        images = {s.key: np.full(s.shape, 40 + 20 * i, np.uint8) for s in LAYOUT.images}
-        to.add(np.array([mark, i], np.float32), np.array([mark, i + 1], np.float32), images)
-
-
-def record(to: EpisodeWriter, mark: int) -> None:
-    to.start("Pick up the cube")
-    add_frames(to, mark)
-    to.save()
 
 
 def marks(root: Path) -> list[int]:
     """Opens with plain LeRobot, decodes every frame, and returns the episodes' marks in order."""
     dataset = LeRobotDataset("local/x", root=root)
-    assert len(dataset) == LENGTH * dataset.num_episodes
     found = []
-    for index in range(len(dataset)):
-        item = dataset[index]
-        mark, i = item["observation.state"].tolist()
-        assert i == index % LENGTH
-        for spec in LAYOUT.images:
-            brightness = float(item[f"observation.images.{spec.key}"].mean()) * 255
-            assert abs(brightness - (40 + 20 * i)) < 6
-        if i == 0:
-            found.append(int(mark))
+    index = 0
+    for episode in range(dataset.num_episodes):
+        for i in range(dataset.meta.episodes[episode]["length"]):
+            item = dataset[index]
+            mark, number = item["observation.state"].tolist()
+            assert number == i
+            for spec in LAYOUT.images:
+                brightness = float(item[f"observation.images.{spec.key}"].mean()) * 255
+                assert abs(brightness - shade(i)) < 6
+            if i == 0:
+                found.append(int(mark))
+            index += 1
+    assert index == len(dataset)
     return found
 
 
 def in_a_process(target: Callable[..., None], *args: Any) -> int:
     """The exit status; minus the number of the signal that ended it."""
-    process = _FORKS.Process(target=target, args=args)
+    process = FORKS.Process(target=target, args=args)
     process.start()
-    process.join(30)
+    process.join(60)
     status = process.exitcode
     process.kill()
     process.join()
-    assert status is not None, "not within 30 s"
+    assert status is not None, "not within 60 s"
     return status
 
 
@@ -86,8 +80,10 @@ def save_until(root: Path, step: int) -> None:
     """Save an episode and be killed before the ``step``-th change that Python makes under the
     data set's parent folder (Arrow and FFmpeg write in between, unseen)."""
     to = writer(root)
-    to.start("Pick up the cube")
-    add_frames(to, 2)
+    episode = to.begin(TASK)
+    add_frames(episode, 2)
+    episode.end({})
+    episode.join()
     done = 0
 
     def on_event(event: str, args: tuple[Any, ...]) -> None:
@@ -99,7 +95,7 @@ def save_until(root: Path, step: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(on_event)
-    to.save()
+    to.save(episode)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +113,7 @@ def root(recorded: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("first", [True, False], ids=["first episode", "second episode"])
 def test_killed_before_any_step_of_a_save(recorded: Path, tmp_path: Path, first: bool) -> None:
+    """It was ended, so it is not lost either: the next recorder saves it."""
     before = [] if first else [1]
 
     def fresh(name: str) -> Path:
@@ -124,65 +121,123 @@ def test_killed_before_any_step_of_a_save(recorded: Path, tmp_path: Path, first:
         root = tmp_path / name / "episodes"
         return root if first else Path(shutil.copytree(recorded, root))
 
-    for step in itertools.count(1 if first else 2, 3):
+    for step in itertools.count(1 if first else 4, 10):
         root = fresh(f"step{step}")
         status = in_a_process(save_until, root, step)
         if root.exists():
             assert marks(root) in (before, [*before, 2]), f"step {step}: damaged until repaired"
         again = writer(root)
-        assert again.episodes in (len(before), len(before) + 1)
-        if step % 4 == 0:
-            kept = [*before, 2][: again.episodes]
+        assert again.episodes == len(before) + 1, f"cut off before step {step}"
+        assert marks(root) == [*before, 2]
+        assert not list((tmp_path / f"step{step}" / ".episodes.staging").glob("open-*"))
+        if step % 2 == 0:
             record(again, 3)
-            assert marks(root) == [*kept, 3], f"cut off before step {step}"
+            assert marks(root) == [*before, 2, 3], f"cut off before step {step}"
         if status == 0:
             break
         assert status == -signal.SIGKILL
     assert step > 5
 
 
-def test_killed_while_recording_the_next_session_goes_on(root: Path) -> None:
-    assert in_a_process(be_killed_while_recording, root) == -signal.SIGKILL
+def test_killed_while_recording_the_episode_is_recovered_and_marked(root: Path) -> None:
+    assert in_a_process(be_killed_while_recording, root, 60) == -signal.SIGKILL
     assert marks(root) == [1], "what was saved must open without any repair"
     again = writer(root)
+    assert marks(root) == [1, 2]
+    (saved,) = again.recovered
+    assert 58 <= saved.frames <= 60
+    kept = read_marks(root, 1)
+    assert kept["recovered"]
+    assert kept["fault"] == "cut off"
     record(again, 3)
-    assert marks(root) == [1, 3]
-    assert not list(root.glob("tmp*"))
-    assert not (root / "images").exists()
+    assert marks(root) == [1, 2, 3]
 
 
-def be_killed_while_recording(root: Path) -> None:
-    to = writer(root)
-    to.start("Pick up the cube")
-    add_frames(to, 2)
+def test_what_is_shorter_than_a_second_is_not_worth_it(root: Path) -> None:
+    assert in_a_process(be_killed_while_recording, root, 20) == -signal.SIGKILL
+    again = writer(root)
+    assert (again.episodes, again.recovered) == (1, [])
+    assert "dropped" in again.repaired[0]
+
+
+def test_a_power_cut_may_take_the_end_of_every_file(root: Path) -> None:
+    """What was put on the disk a second ago is there; what came after may be cut or zeros."""
+    assert in_a_process(be_killed_while_recording, root, 60) == -signal.SIGKILL
+    (folder,) = (root.parent / ".episodes.staging").glob("open-*")
+    for path, cut in (("front.mp4", 700), ("journal.jsonl", 100)):
+        data = (folder / path).read_bytes()
+        (folder / path).write_bytes(data[:-cut] + bytes(cut // 2))
+    (saved,) = writer(root).recovered
+    assert 40 < saved.frames < 60
+    assert marks(root) == [1, 2]
+
+
+def be_killed_while_recording(root: Path, frames: int) -> None:
+    episode = writer(root).begin(TASK)
+    add_frames(episode, 2, frames)
+    wait_until(lambda: not episode.waiting, what="all pictures are encoded")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("limit_b", [600, 4_000, 5_500, 9_000, 30_000])
-def test_a_full_disk_costs_one_episode(root: Path, limit_b: int) -> None:
-    """The limits let one more kind of file through each: tasks, data, info, stats, episodes."""
+def test_an_unfinished_episode_of_another_robot_is_not_mixed_in(tmp_path: Path) -> None:
+    root = tmp_path / "episodes"
+    assert in_a_process(be_killed_while_recording, root, 60) == -signal.SIGKILL
+    other = FrameLayout(("a.pos", "c.pos"), JOINTS, LAYOUT.images)
+    with pytest.raises(DataError, match="recovered"):
+        EpisodeWriter(root, other, FPS, "so101_sim", RecordConfig(vcodec="h264"))
+    writer(root)
+    assert marks(root) == [2]
+
+
+@pytest.mark.parametrize("limit_b", [600, 4_000, 9_000, 12_000])
+def test_a_full_disk_costs_nothing_that_was_saved(root: Path, limit_b: int) -> None:
+    """The limits let one more kind of file through each; the episode waits until there is room."""
     assert in_a_process(record_on_a_full_disk, root, limit_b) == 0
     assert marks(root) == [1, 3]
+    assert len(writer(root).recovered) == 1
+    assert marks(root) == [1, 3, 2]
 
 
 def record_on_a_full_disk(root: Path, limit_b: int) -> None:
     """No file may grow beyond some bytes, as on a full disk, while one episode is saved."""
     to = writer(root)
-    to.start("Pick up the cube")
-    add_frames(to, 2)
+    episode = to.begin(TASK)
+    add_frames(episode, 2)
+    episode.end({})
+    episode.join()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_b, hard))
-    try:
-        to.save()
-    except (DataError, OSError, RuntimeError):
-        pass
-    else:
+    with contextlib.suppress(*FAILURES):
+        to.save(episode)
         raise AssertionError("the save went through")
-    with contextlib.suppress(OSError):
-        to.discard()
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     record(to, 3)
+
+
+def test_an_episode_that_can_no_longer_be_written_is_saved_up_to_there(root: Path) -> None:
+    assert in_a_process(run_out_of_disk, root) == 0
+    assert marks(root) == [1, 2]
+    assert read_marks(root, 1)["fault"] == "its recording failed"
+
+
+def run_out_of_disk(root: Path) -> None:
+    to = writer(root)
+    episode = to.begin(TASK)
+    add_frames(episode, 2, 45)
+    wait_until(lambda: not episode.waiting)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    largest = max(path.stat().st_size for path in episode.folder.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        for i in itertools.count(45):
+            episode.check()
+            episode.add(row(i, mark=2), pictures(i))
+    except FAILURES:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    episode.stop()
+    assert to.rescue(episode) is not None
 
 
 def test_a_long_reader_does_not_hold_up_a_save(root: Path) -> None:
@@ -266,13 +321,11 @@ def test_what_lerobots_own_recorder_left_behind_is_set_aside(root: Path) -> None
     assert len(aside) == 2
 
 
-def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="vcodec"):
-        writer(tmp_path / "episodes", vcodec="divx")
-
-
-def test_every_file_of_the_data_set_is_lerobots(root: Path) -> None:
+def test_every_file_of_the_data_set_is_lerobots_or_a_mark(root: Path) -> None:
     """A folder that can be pushed as it is."""
     record(writer(root), 2)
     assert {p.name for p in root.iterdir()} == {"data", "meta", "videos"}
+    assert {p.name for p in (root / "meta").iterdir()} == {
+        *("info.json", "stats.json", "tasks.parquet", "episodes", "marks")
+    }
     assert {p.suffix for p in root.rglob("*") if p.is_file()} == {".json", ".parquet", ".mp4"}

@@ -1,0 +1,226 @@
+"""Episodes on their way into the data set: saved one after the other, and then judged.
+
+Neither holds up the next episode: saving has a thread, and judging has another one with less
+priority, whose verdict comes seconds after ``saved``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import pyarrow as pa
+
+from agent.data.check.gate import check_episode
+from agent.recorder.disk import GB
+from agent.recorder.episode import OpenEpisode
+from agent.recorder.marks import read_marks, write_marks
+from agent.recorder.retention import make_room, size_b
+from agent.recorder.writer import EpisodeWriter, Saved
+from robots.errors import ArmadaError
+from robots.replay.info import read_claims
+
+logger = logging.getLogger(__name__)
+
+FAILURES = (ArmadaError, OSError, ValueError, RuntimeError, av.FFmpegError, pa.ArrowException)
+"""What comes of a full or broken disk and of encoders, by way of LeRobot."""
+
+_JUDGE_NICE = 15
+_JUDGE_S = 5.0
+_LOOK_BACK = 20
+"""Episodes of the last session that may not have been judged."""
+
+
+Tell = Callable[..., None]
+"""``tell(kind, **fields)``, from any thread."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    number: int
+    episode: OpenEpisode
+    whole: bool
+
+
+class Saver:
+    """Saves in the background.
+
+    Args:
+        writer: The data set.
+        tell: Gets the answers.
+        quota_gb: The most it may take; 0: no limit.
+        delete_unused: Whether what was neither trained on nor pushed makes room too.
+    """
+
+    def __init__(
+        self,
+        writer: EpisodeWriter,
+        tell: Tell,
+        *,
+        quota_gb: float = 0.0,
+        delete_unused: bool = False,
+    ) -> None:
+        self.over_quota = False
+        self._writer = writer
+        self._tell = tell
+        self._quota_gb = quota_gb
+        self._delete_unused = delete_unused
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._judged: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._unjudged = 0
+        self._waiting: list[OpenEpisode] = []
+        self._unsaved: list[_Job] = []
+        self._thread = threading.Thread(target=self._run, name="saver")
+        self._judge = threading.Thread(target=self._run_judge, name="judge", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what the last session left unjudged."""
+        self._thread.start()
+        self._judge.start()
+        writer = self._writer
+        for index in range(max(0, writer.episodes - _LOOK_BACK), writer.episodes):
+            marks = read_marks(writer.root, index)
+            if marks and "verdict" not in marks:
+                self._have_judged(index)
+        self.make_room()
+
+    @property
+    def waiting_b(self) -> int:
+        """Bytes of pictures of ended episodes that still wait for encoders."""
+        return sum(episode.waiting_b for episode in list(self._waiting))
+
+    def save(self, number: int, episode: OpenEpisode, *, whole: bool = True) -> None:
+        """Save an episode that was ended.
+
+        Args:
+            number: By which control knows it.
+            episode: Takes no more rows.
+            whole: ``False``: recording it failed; as much as can be is saved.
+        """
+        self._waiting.append(episode)
+        job = _Job(number, episode, whole)
+        self._jobs.put(lambda: self._do(job))
+
+    def again(self) -> None:
+        """Try once more what could not be saved: there is room on the disk again."""
+        while self._unsaved:
+            job = self._unsaved.pop()
+            self.save(job.number, job.episode, whole=False)
+
+    def make_room(self) -> None:
+        """Keep to the quota, as soon as nothing else is to be done."""
+        if self._quota_gb:
+            self._jobs.put(self._make_room)
+
+    def check(self) -> None:
+        """A recorder whose saver died of a defect must end, and be started again: one that lives on
+        takes frames and saves nothing."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the saver's thread has died, see the log above")
+
+    def end(self) -> None:
+        """Wait until all is saved; what is not judged by then is at the next start."""
+        self._jobs.put(None)
+        self._judged.put(None)
+        for thread, limit_s in ((self._thread, None), (self._judge, _JUDGE_S)):
+            if thread.is_alive():
+                thread.join(limit_s)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _do(self, job: _Job) -> None:
+        began = time.monotonic()
+        try:
+            saved = self._save(job)
+        except FAILURES as error:
+            # The boundary of this process: that is said, the episode's folder stays for the next
+            # recorder, and recording goes on.
+            logger.exception("an episode could not be saved")
+            self._unsaved.append(job)
+            message = f"{type(error).__name__}: {error}"
+            self._tell("failed", episode=job.number, message=message)
+        else:
+            if saved is None:
+                self._tell("discarded", episode=job.number, message="too short to keep")
+            else:
+                self._tell("saved", **self._answer(job, saved, time.monotonic() - began))
+                self._have_judged(saved.index)
+                self.make_room()
+        self._waiting.remove(job.episode)
+
+    def _make_room(self) -> None:
+        if self._unjudged:
+            # Numbers must not change under the judge; there is a next time.
+            return
+        root = self._writer.root
+        try:
+            deleted = make_room(root, self._quota_gb, unused_too=self._delete_unused)
+        except FAILURES as error:
+            logger.warning("no room could be made: %s", error)
+        else:
+            if deleted:
+                self._writer.recount()
+                message = f"the oldest {deleted} episodes were deleted: the quota is reached"
+                self._tell("deleted", episodes=deleted, message=message)
+        self.over_quota = size_b(root) > self._quota_gb * GB
+
+    def _save(self, job: _Job) -> Saved | None:
+        if job.whole:
+            try:
+                return self._writer.save(job.episode)
+            except FAILURES:
+                logger.exception("an episode can't be saved as it is: what can be read of it is")
+        return self._writer.rescue(job.episode)
+
+    def _answer(self, job: _Job, saved: Saved, seconds: float) -> dict[str, Any]:
+        return {
+            "episode": job.number,
+            "index": saved.index,
+            "length": saved.frames,
+            "episodes": self._writer.episodes,
+            "frames": self._writer.frames,
+            "seconds": round(seconds, 3),
+            "marks": saved.marks,
+        }
+
+    def _have_judged(self, index: int) -> None:
+        self._unjudged += 1
+        self._judged.put(index)
+
+    def _run_judge(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _JUDGE_NICE)
+        while (index := self._judged.get()) is not None:
+            try:
+                self._judge_one(index)
+            except FAILURES as error:
+                logger.exception("an episode could not be judged")
+                message = f"episode {index} could not be judged: {error}"
+                self._tell("checked", index=index, verdict="", message=message)
+            finally:
+                self._unjudged -= 1
+
+    def _judge_one(self, index: int) -> None:
+        root = self._writer.root
+        report = check_episode(read_claims(root)[0], index)
+        verdict = str(report.verdict)
+        findings = [finding.to_json() for finding in report.findings]
+        write_marks(
+            root, index, read_marks(root, index) | {"verdict": verdict, "findings": findings}
+        )
+        reasons = "; ".join(str(finding["detail"]) for finding in findings)
+        self._tell(
+            "checked",
+            index=index,
+            verdict=verdict,
+            findings=findings,
+            message=f"episode {index} is {verdict}" + (f": {reasons}" if reasons else ""),
+        )

@@ -1,0 +1,1 @@
+"""Recording beside LeRobot's own recorder: what a SIGKILL takes, what a busy machine costs."""

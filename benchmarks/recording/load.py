@@ -1,0 +1,212 @@
+"""Recording on a busy machine: ``python -m benchmarks.recording.load [--minutes 10]``.
+
+Two cameras of 640×480 at 30 Hz, while a process of two threads at niceness 5 saturates both cores,
+as a policy worker does. In turn: Armada's recorder process, fed as control feeds it; LeRobot's data
+set with its streaming encoder, fed in the loop's own thread as ``lerobot-record`` does. The same
+pictures, ticks and encoder settings, and each at its own priorities: Armada's loop at −10 and its
+recorder at the supervisor's niceness, LeRobot's one process at 0.
+
+- *Late*: a tick more than half a period after its time, skipped ones counted.
+- *Pictures*: what the video files hold, all cameras; rows × cameras is what they should.
+- *Lag*: the most pictures of one camera that waited for its encoder.
+- *Repeated*: pictures that were not to be had, and marked; *reduced*: at less resolution, marked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.control.ticker import Ticker
+from agent.recorder.marks import read_marks
+from benchmarks.inference.pictures import CAMERAS
+from benchmarks.inference.setting import machine
+from benchmarks.inference.table import show
+from benchmarks.priority import nice
+from benchmarks.recording.forks import FORKS, ask
+from benchmarks.recording.lerobot import frame, open_dataset
+from benchmarks.recording.look import look
+from benchmarks.recording.ours import Ours
+from benchmarks.recording.scene import FPS, Scene
+
+SIZE = (480, 640)
+POLICY_NICE = 5
+
+HEADERS = (
+    "recorder",
+    "ticks",
+    "late",
+    "longest tap, ms",
+    "rows",
+    "pictures missing",
+    "repeated",
+    "reduced",
+    "lag, pictures",
+    "slowest save, s",
+    "MB a minute",
+)
+
+
+@dataclass
+class Result:
+    """Of one recorder."""
+
+    ticks: int = 0
+    late: int = 0
+    longest_s: float = 0.0
+    lag: int = 0
+    save_s: float = 0.0
+    repeated: int = 0
+    reduced: int = 0
+
+
+class Clock:
+    """Ticks, and what they cost."""
+
+    def __init__(self, result: Result) -> None:
+        self._ticker = Ticker(FPS)
+        self._ticker.restart()
+        self._result = result
+        self._began = 0.0
+
+    def wait(self) -> None:
+        """Until the next tick."""
+        if self._began:
+            spent = time.perf_counter() - self._began
+            self._result.longest_s = max(self._result.longest_s, spent)
+        tick = self._ticker.wait()
+        self._result.ticks += 1 + tick.skipped
+        self._result.late += tick.skipped + (tick.lateness_s > 0.5 / FPS)
+        self._began = time.perf_counter()
+
+
+def burn(threads: int) -> None:
+    """Multiply matrices on every core until killed."""
+    import threading
+
+    os.setpriority(os.PRIO_PROCESS, 0, POLICY_NICE)
+
+    def work() -> None:
+        matrix = np.random.default_rng(0).normal(size=(384, 384)).astype(np.float32)
+        while True:
+            matrix = matrix @ matrix
+            matrix /= np.abs(matrix).max()
+
+    for _ in range(threads - 1):
+        threading.Thread(target=work, daemon=True).start()
+    work()
+
+
+@contextlib.contextmanager
+def busy(threads: int) -> Iterator[None]:
+    """Both cores have something to do."""
+    process = FORKS.Process(target=burn, args=(threads,), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def run_ours(folder: Path, scene: Scene, episodes: int, frames: int) -> Result:
+    """Armada."""
+    result, recorder = Result(), Ours(folder, scene)
+    recorder.start()
+    clock = Clock(result)
+    for episode in range(episodes):
+        recorder.begin(episode)
+        for i in range(frames):
+            clock.wait()
+            recorder.tap(episode, i)
+            result.lag = max(result.lag, recorder.status()["waiting_pictures"])
+        recorder.end()
+    recorder.finish()
+    result.save_s = max(d["seconds"] for kind, d in recorder.events if kind == "episode_saved")
+    for episode in range(episodes):
+        cameras: dict[str, Any] = read_marks(recorder.root, episode)["cameras"]
+        result.repeated += sum(c["repeated"] for c in cameras.values())
+        result.reduced += sum(c["reduced"] for c in cameras.values())
+    return result
+
+
+def run_theirs(folder: Path, scene: Scene, episodes: int, frames: int) -> Result:
+    """LeRobot."""
+    result = Result()
+    dataset = open_dataset(folder / "data", scene, threads=1)
+    clock = Clock(result)
+    for episode in range(episodes):
+        for i in range(frames):
+            clock.wait()
+            dataset.add_frame(frame(scene, episode, i))
+            queues = dataset.writer._streaming_encoder._frame_queues.values()
+            result.lag = max(result.lag, *(q.qsize() for q in queues))
+        began = time.perf_counter()
+        dataset.save_episode()
+        result.save_s = max(result.save_s, time.perf_counter() - began)
+    dataset.finalize()
+    return result
+
+
+def row(name: str, of: Result, root: Path, minutes: float) -> list[str]:
+    """A line of the table."""
+    found = ask(look, root, 1)
+    rows = sum(found.lengths.values())
+    missing = len(CAMERAS) * rows - sum(found.pictures.values())
+    marked = name == "Armada"
+    return [
+        name,
+        str(of.ticks),
+        f"{of.late} ({100 * of.late / of.ticks:.2f} %)",
+        f"{1e3 * of.longest_s:.0f}",
+        str(rows) if not found.error else f"can't be opened: {found.error}",
+        str(missing),
+        str(of.repeated) if marked else "not marked",
+        str(of.reduced) if marked else "none",
+        str(of.lag),
+        f"{of.save_s:.1f}",
+        f"{found.bytes_ / 1e6 / minutes:.1f}",
+    ]
+
+
+def main() -> int:
+    """Record and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each recorder")
+    parser.add_argument("--episode", type=float, default=30.0, help="seconds of an episode")
+    parser.add_argument("--idle", action="store_true", help="nothing else runs")
+    parser.add_argument("--markdown", action="store_true")
+    args = parser.parse_args()
+    episodes = max(1, round(args.minutes * 60 / args.episode))
+    frames = round(args.episode * FPS)
+    cores = os.cpu_count() or 1
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="armada-load-") as folder:
+        scene = Scene(*SIZE)
+        scene.load(Path(folder) / "pictures")
+        for name, run, priority in (("Armada", run_ours, -10), ("LeRobot", run_theirs, 0)):
+            (Path(folder) / name).mkdir()
+            load = contextlib.nullcontext() if args.idle else busy(cores)
+            with load, nice(priority):
+                result = run(Path(folder) / name, scene, episodes, frames)
+            minutes = episodes * args.episode / 60
+            rows.append(row(name, result, Path(folder) / name / "data", minutes))
+            print(f"{name} is done", file=sys.stderr, flush=True)
+    load = "idle" if args.idle else f"{cores} busy threads at niceness {POLICY_NICE}"
+    print(f"{machine()}; {load}; {episodes} episodes of {args.episode:g} s each; {scene.shows}\n")
+    show(HEADERS, rows, markdown=args.markdown)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

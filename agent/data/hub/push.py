@@ -34,21 +34,15 @@ def push(what: Leaving, repo_id: str, *, public: bool = False, replace: bool = F
         Its address.
 
     Raises:
-        ConfigError: the repository is public and ``public`` isn't set, or it has episodes that
-            aren't here and ``replace`` isn't set. Nothing was sent.
+        ConfigError: the repository isn't as ``public`` says, or has episodes that aren't here and
+            ``replace`` isn't set. Nothing was sent.
         LinkError: the hub refuses, or can't be reached any more.
     """
     api = HfApi()
     with talking(repo_id):
         there = _look(api, repo_id)
         if there is not None:
-            if not there.private and not public:
-                raise ConfigError(
-                    "everybody can see this repository",
-                    field="repo_id",
-                    value=repo_id,
-                    remedy="Name another, make it private on the hub, or say --public=true",
-                )
+            _refuse_surprise(repo_id, private=bool(there.private), public=public)
             if not replace:
                 _refuse_loss(repo_id, hub_marks(repo_id, str(there.sha)), marks(what.folder))
         api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
@@ -73,6 +67,23 @@ def _look(api: HfApi, repo_id: str) -> DatasetInfo | None:
         return api.dataset_info(repo_id)
     except RepositoryNotFoundError:
         return None
+
+
+def _refuse_surprise(repo_id: str, *, private: bool, public: bool) -> None:
+    if not private and not public:
+        raise ConfigError(
+            "everybody can see this repository",
+            field="repo_id",
+            value=repo_id,
+            remedy="Name another, make it private on the hub, or say --public=true",
+        )
+    if private and public:
+        raise ConfigError(
+            "this repository is private",
+            field="repo_id",
+            value=repo_id,
+            remedy="Leave --public away, or make it public on the hub",
+        )
 
 
 def _refuse_loss(repo_id: str, there: list[str] | None, here: list[str]) -> None:

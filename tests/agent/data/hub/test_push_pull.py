@@ -227,6 +227,9 @@ def test_a_public_repository_takes_only_what_is_meant_for_all(root: Path, hub: H
     record_one_more(root)
     with pytest.raises(ConfigError, match=r"everybody can see this repository.*--public=true"):
         push(root)
+    hub.repos[REPO].private = True
+    with pytest.raises(ConfigError, match=r"this repository is private\. Leave --public away"):
+        push(root, "--public=true")
     assert unused(root) == [3]
 
 

@@ -112,7 +112,7 @@ class Leader:
             for limb in self._limbs:
                 limb.take_hold(limb.joints)
             if not self._limbs:
-                # LeRobot switches torque on first: it would jump to where it was sent last.
+                # With torque on first it would set out for where it was sent last.
                 self._teleop.send_feedback(self._teleop.get_action())
                 self._teleop.enable_torque()
 

@@ -56,9 +56,9 @@ def order(state: StateDir, name: str, args: dict[str, Any], *, timeout_s: float 
             for message in messages:
                 if message.kind == "reply":
                     if not message["ok"]:
-                        error = str(message["error"])
-                        named = error.startswith(f"{name}:")
-                        raise LinkError(error, field=None if named else name)
+                        said = str(message["error"])
+                        named = said.startswith(f"{name}:")
+                        raise LinkError(said, field=None if named else name)
                     return message.fields.get("result")
         raise NoAnswerError(
             "the agent didn't answer", field="control socket", value=state.control_socket

@@ -328,13 +328,15 @@ def test_the_expert_picks_up_the_cube_through_the_driver(seed: int) -> None:
     expert.connect()
     assert expert.is_calibrated
     assert expert.action_features == robot.action_features
+    judged: set[bool | None] = set()
 
     def drive() -> bool:
-        robot.get_observation()
+        judged.add(robot.success(robot.get_observation()))
         robot.send_action(expert.get_action())
         return bool(expert.finished)
 
     wait_until(drive, what="the expert is done")
+    assert judged == {False, True}, "the robot's own check"
     scene = SceneFile(robot.folder)
     assert expert.success
     assert scene.read().successes == 1

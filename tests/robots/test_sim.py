@@ -19,6 +19,7 @@ from robots.errors import DeviceError
 from robots.registry import register_all
 from robots.sim import ScriptedReachConfig, SO101SceneConfig, SO101Sim, SO101SimConfig
 from robots.sim.scene import draw
+from robots.success import ChecksSuccess
 from tests.helpers import wait_until
 
 
@@ -114,3 +115,19 @@ def test_nobody_there_is_a_clear_error() -> None:
     expert = make_teleoperator_from_config(ScriptedReachConfig(id="nobody"))
     with pytest.raises(DeviceError, match="no such emulated arm"):
         expert.connect()
+
+
+def test_it_says_when_its_goal_is_reached() -> None:
+    robot = SO101Sim(SO101SimConfig(id=f"j{os.getpid()}", goal_period_s=1e6))
+    assert isinstance(robot, ChecksSuccess)
+    assert robot.success({}) is None, "it isn't switched on"
+    robot.connect()
+    try:
+        assert robot.success(robot.get_observation()) is False
+        shown = WorldFile(folder(str(robot.id)) / "world")
+        goal = joints.to_robot_units(shown.read().goal, degrees=True)
+        shown.close()
+        robot.send_action(goal)
+        wait_until(lambda: robot.success(robot.get_observation()) is True, timeout_s=10)
+    finally:
+        robot.disconnect()

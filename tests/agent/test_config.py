@@ -1,0 +1,70 @@
+"""What a configuration refuses, and what follows from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.commands.replay import from_lerobot
+from agent.config import PolicyRef, RunConfig
+from agent.control.recorded_config import RecordedConfig
+from agent.recorder.config import RecordConfig
+from agent.replay_config import ReplayConfig
+from robots.errors import ConfigError
+from robots.sim import ScriptedReachConfig, SO101SimConfig
+
+ARM: dict[str, Any] = {"robot": SO101SimConfig(id="arm"), "task": "t"}
+POLICY = PolicyRef(path="some/policy")
+LEADER = ScriptedReachConfig(id="arm")
+
+
+@pytest.mark.parametrize(
+    ("fields", "first"),
+    [
+        ({"policy": POLICY}, "policy"),
+        ({"teleop": LEADER, "policy": POLICY}, "teleop"),
+        ({"teleop": LEADER, "policy": POLICY, "source": "policy"}, "policy"),
+        ({"teleop": LEADER, "policy": POLICY, "trigger": "correction"}, "policy"),
+        ({"teleop": LEADER, "recorded": RecordedConfig(dataset="d", episodes=[0])}, "recorded"),
+    ],
+)
+def test_what_drives_first(fields: dict[str, Any], first: str) -> None:
+    trigger = fields.pop("trigger", "schedule")
+    config = RunConfig(**ARM, **fields, dataset=RecordConfig(trigger=trigger))
+    assert config.first_source == first
+
+
+def test_what_is_not_there_drives_nothing() -> None:
+    with pytest.raises(ConfigError, match="nothing drives"):
+        RunConfig(**ARM)
+    with pytest.raises(ConfigError, match="One of: policy"):
+        RunConfig(**ARM, policy=POLICY, source="teleop")
+    with pytest.raises(ConfigError, match="to correct it with"):
+        RunConfig(**ARM, policy=POLICY, dataset=RecordConfig(trigger="correction"))
+
+
+def test_triggers() -> None:
+    with pytest.raises(ConfigError, match="One of: schedule, operator, success, always"):
+        RecordConfig(trigger="sometimes")
+    with pytest.raises(ConfigError, match="aren't counted"):
+        RecordConfig(trigger="always", num_episodes=3)
+
+
+def test_a_replay_goes_to_a_policy_or_to_an_arm() -> None:
+    assert ReplayConfig(dataset="d", policy=POLICY, episode=2).episodes == [2]
+    arm = SO101SimConfig(id="arm")
+    for fields in ({}, {"policy": POLICY, "robot": arm, "episode": 0}):
+        with pytest.raises(ConfigError, match="give one of both"):
+            ReplayConfig(dataset="d", **fields)
+    with pytest.raises(ConfigError, match="--episode: is missing"):
+        ReplayConfig(dataset="d", robot=arm)
+    with pytest.raises(ConfigError, match="give one of both"):
+        ReplayConfig(dataset="d", policy=POLICY, episode=0, episodes=[1])
+
+
+def test_the_flags_of_lerobot_s_replay() -> None:
+    flags = ["--robot.type=x", "--dataset.repo_id=me/d", "--dataset.episode", "3"]
+    assert from_lerobot(flags) == ["--robot.type=x", "--dataset=me/d", "--episode=3"]
+    assert from_lerobot([*flags, "--dataset.root=/d"])[-1] == "--dataset=/d"
+    assert "--dataset=me/d" not in from_lerobot([*flags, "--dataset.root=/d"])

@@ -22,6 +22,7 @@ _LOUD = {
     "policy_error": "yellow",
     "recorder_lost": "yellow",
     "recorder_failed": "red",
+    "recorder_full": "red",
     "process_ended": "yellow",
     "stopped": "red",
     "guard": "yellow",

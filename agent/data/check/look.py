@@ -50,7 +50,9 @@ def _decode(span: VideoSpan, frames: int, fps: float) -> Iterator[NDArray[np.uin
     """Grey pictures, one for each row: LeRobot too asks for the picture of a row's time."""
     with av.open(str(span.path)) as container:
         stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+        # One thread: a codec's own threads may log, which waits for the interpreter, while whoever
+        # closes the codec holds it and waits for them.
+        stream.codec_context.thread_count = 1
         start = max(0.0, span.start_s - _HALF / fps)
         container.seek(int(start / stream.time_base), stream=stream, backward=True)
         row = 0

@@ -25,6 +25,7 @@ from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.io_utils import write_stats
 
 from agent.data.lock import rewriting
+from agent.policy.atomic import sync
 from robots.errors import DataError
 from robots.replay.info import DatasetInfo, read_info
 
@@ -97,7 +98,7 @@ def _write(info: DatasetInfo, kept: list[int], target: Path) -> None:
     about["splits"] = {"train": f"0:{len(kept)}"}
     (target / "meta" / "info.json").write_text(json.dumps(about, indent=4), encoding="utf-8")
     for path in [*target.rglob("*"), target]:
-        _to_disk(path)
+        sync(path)
 
 
 def _write_episodes(
@@ -147,12 +148,4 @@ def _exchange(a: Path, b: Path) -> None:
     if rename(_HERE, os.fsencode(a), _HERE, os.fsencode(b), _EXCHANGE):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(b))
-    _to_disk(b.parent)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(b.parent)

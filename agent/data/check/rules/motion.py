@@ -6,7 +6,7 @@ wide enough for either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,48 +59,31 @@ def check_motion(
 def _numbers(values: NDArray[np.float32], names: Sequence[str], what: str) -> list[Finding]:
     wrong = ~np.isfinite(values)
     return [
-        Finding(
-            rule="number",
-            weight=Weight.BAD,
-            feature=names[j],
-            detail=f"the {what} is no number in {wrong[:, j].sum()} frames",
-            frames=_span(wrong[:, j]),
-        )
-        for j in np.flatnonzero(wrong.any(axis=0))
+        _bad("number", names[j], f"the {what} is no number in {at.sum()} frames", at)
+        for j, at in _wrong(wrong)
     ]
 
 
 def _beyond(values: NDArray[np.float32], names: Sequence[str], what: str) -> list[Finding]:
     far = np.abs(values) > BEYOND
+    worst = values[np.abs(values).argmax(axis=0), np.arange(values.shape[1])]
     return [
-        Finding(
-            rule="range",
-            weight=Weight.BAD,
-            feature=names[j],
-            detail=f"the {what} gets to {values[np.abs(values[:, j]).argmax(), j]:.1f}",
-            frames=_span(far[:, j]),
-        )
-        for j in np.flatnonzero(far.any(axis=0))
+        _bad("range", names[j], f"the {what} gets to {worst[j]:.1f}", at) for j, at in _wrong(far)
     ]
 
 
 def _jumps(state: NDArray[np.float32], names: Sequence[str], fps: float) -> list[Finding]:
     steps = np.abs(np.diff(state, axis=0))
     fast = steps > PER_S / fps
-    found = []
-    for j in np.flatnonzero(fast.any(axis=0)):
-        at = int(steps[:, j].argmax())
-        detail = f"{steps[at, j]:.1f} within a frame, {fast[:, j].sum()} such jumps"
-        found.append(
-            Finding(
-                rule="jump",
-                weight=Weight.BAD,
-                feature=names[j],
-                detail=detail,
-                frames=_span(np.append(fast[:, j], False)),
-            )
+    return [
+        _bad(
+            "jump",
+            names[j],
+            f"{steps[:, j].max():.1f} within a frame, {at.sum()} such jumps",
+            np.append(at, False),
         )
-    return found
+        for j, at in _wrong(fast)
+    ]
 
 
 def _stuck(
@@ -124,6 +107,13 @@ def _stuck(
     return found
 
 
-def _span(which: NDArray[np.bool_]) -> tuple[int, int]:
+def _wrong(which: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """The columns that have any, and where."""
+    for j in np.flatnonzero(which.any(axis=0)):
+        yield int(j), which[:, j]
+
+
+def _bad(rule: str, joint: str, detail: str, which: NDArray[np.bool_]) -> Finding:
     at = np.flatnonzero(which)
-    return int(at[0]), int(at[-1])
+    frames = int(at[0]), int(at[-1])
+    return Finding(rule=rule, weight=Weight.BAD, detail=detail, feature=joint, frames=frames)

@@ -18,7 +18,6 @@ two of them; if they are cut off, the next recorder completes them.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from agent.data.lock import writing
+from agent.policy.atomic import sync
 from agent.recorder.episode import remove
 from robots.errors import DataError
 
@@ -162,8 +162,4 @@ def _episodes(root: Path) -> int:
 
 def _to_disk(paths: Iterable[Path]) -> None:
     for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)

@@ -21,6 +21,7 @@ from av.video.reformatter import VideoReformatter
 from lerobot.configs import RGBEncoderConfig
 from numpy.typing import NDArray
 
+from agent.policy.atomic import sync
 from robots.errors import DataError
 
 # FFmpeg and x264 tell a page about every file otherwise.
@@ -88,11 +89,7 @@ class VideoFile:
 
     def to_disk(self) -> None:
         """What has been encoded survives a power cut."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(self.path)
 
     def close(self) -> None:
         """Flush the encoder and close the file."""

@@ -11,10 +11,7 @@ from benchmarks.seams.__main__ import Contender, Row, play
 from benchmarks.seams.lerobot import LeRobotClient, LeRobotRTC
 from benchmarks.seams.ours import Ours
 from benchmarks.seams.recording import Episode
-from tests.agent.policy.conftest import loaded, tiny_policy
 from tests.datasets import CAMERA, JOINTS, SIZE, TASK
-
-__all__ = ["loaded", "tiny_policy"]
 
 DELAY, HORIZON, TICKS = 3, 8, 40
 

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from agent.supervisor.forkable import inherited
 from tests.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux's are forked")
@@ -70,6 +71,8 @@ def supervise(tmp_path: Path) -> Supervise:
         return subprocess.run(
             [sys.executable, "-c", _SUPERVISOR + body],
             cwd=tmp_path,
+            # A command that another test called in this process has left its own here.
+            env=inherited(),
             stdin=subprocess.PIPE,
             capture_output=True,
             text=True,

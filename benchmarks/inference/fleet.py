@@ -23,6 +23,7 @@ JOINTS = tuple(f"{name}.pos" for name in joints.NAMES)
 _APART = 1_000_000
 """Between the numbers of one robot and the next."""
 
+_FIRST_CHUNK_S = 120.0
 _PICTURES = 8
 
 Pictures = Mapping[str, NDArray[np.uint8]]
@@ -99,8 +100,10 @@ class Fleet:
             thread.start()
         if not inside.wait(start_s):
             raise TimeoutError(f"{len(there)} of {len(self.robots)} robots are in")
-        # The first pass allocates: whoever hasn't warmed up does it here.
-        while not any(robot.chunks or robot.strange for robot in self.robots):
+        # The first pass allocates: whoever hasn't warmed up does it here. LeRobot's server, asked by
+        # several robots at true size, may never answer any of them.
+        warm = time.monotonic() + _FIRST_CHUNK_S
+        while not any(r.chunks or r.strange for r in self.robots) and time.monotonic() < warm:
             time.sleep(0.05)
         begin = time.monotonic()
         time.sleep(seconds)

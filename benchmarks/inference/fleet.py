@@ -100,8 +100,8 @@ class Fleet:
             thread.start()
         if not inside.wait(start_s):
             raise TimeoutError(f"{len(there)} of {len(self.robots)} robots are in")
-        # The first pass allocates: whoever hasn't warmed up does it here. LeRobot's server, asked by
-        # several robots at true size, may never answer any of them.
+        # The first pass allocates: whoever has not warmed up does it here. LeRobot's server, asked
+        # by several robots at true size, may never answer any of them.
         warm = time.monotonic() + _FIRST_CHUNK_S
         while not any(r.chunks or r.strange for r in self.robots) and time.monotonic() < warm:
             time.sleep(0.05)

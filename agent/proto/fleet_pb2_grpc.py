@@ -39,6 +39,11 @@ class FleetStub:
                 request_serializer=agent_dot_proto_dot_fleet__pb2.StartRoundRequest.SerializeToString,
                 response_deserializer=agent_dot_proto_dot_fleet__pb2.Round.FromString,
                 _registered_method=True)
+        self.CancelRound = channel.unary_unary(
+                '/armada.fleet.v1.Fleet/CancelRound',
+                request_serializer=agent_dot_proto_dot_fleet__pb2.CancelRoundRequest.SerializeToString,
+                response_deserializer=agent_dot_proto_dot_fleet__pb2.Round.FromString,
+                _registered_method=True)
         self.WatchRound = channel.unary_stream(
                 '/armada.fleet.v1.Fleet/WatchRound',
                 request_serializer=agent_dot_proto_dot_fleet__pb2.WatchRoundRequest.SerializeToString,
@@ -49,6 +54,31 @@ class FleetStub:
                 request_serializer=agent_dot_proto_dot_fleet__pb2.ListRoundsRequest.SerializeToString,
                 response_deserializer=agent_dot_proto_dot_fleet__pb2.ListRoundsResponse.FromString,
                 _registered_method=True)
+        self.SetSchedule = channel.unary_unary(
+                '/armada.fleet.v1.Fleet/SetSchedule',
+                request_serializer=agent_dot_proto_dot_fleet__pb2.Schedule.SerializeToString,
+                response_deserializer=agent_dot_proto_dot_fleet__pb2.Schedule.FromString,
+                _registered_method=True)
+        self.ListSchedules = channel.unary_unary(
+                '/armada.fleet.v1.Fleet/ListSchedules',
+                request_serializer=agent_dot_proto_dot_fleet__pb2.ListSchedulesRequest.SerializeToString,
+                response_deserializer=agent_dot_proto_dot_fleet__pb2.ListSchedulesResponse.FromString,
+                _registered_method=True)
+        self.RemoveSchedule = channel.unary_unary(
+                '/armada.fleet.v1.Fleet/RemoveSchedule',
+                request_serializer=agent_dot_proto_dot_fleet__pb2.RemoveScheduleRequest.SerializeToString,
+                response_deserializer=agent_dot_proto_dot_fleet__pb2.RemoveScheduleResponse.FromString,
+                _registered_method=True)
+        self.ListRobots = channel.unary_unary(
+                '/armada.fleet.v1.Fleet/ListRobots',
+                request_serializer=agent_dot_proto_dot_fleet__pb2.ListRobotsRequest.SerializeToString,
+                response_deserializer=agent_dot_proto_dot_fleet__pb2.ListRobotsResponse.FromString,
+                _registered_method=True)
+        self.ListDecisions = channel.unary_unary(
+                '/armada.fleet.v1.Fleet/ListDecisions',
+                request_serializer=agent_dot_proto_dot_fleet__pb2.ListDecisionsRequest.SerializeToString,
+                response_deserializer=agent_dot_proto_dot_fleet__pb2.ListDecisionsResponse.FromString,
+                _registered_method=True)
         self.ListReleases = channel.unary_unary(
                 '/armada.fleet.v1.Fleet/ListReleases',
                 request_serializer=agent_dot_proto_dot_fleet__pb2.ListReleasesRequest.SerializeToString,
@@ -57,6 +87,11 @@ class FleetStub:
         self.GetManifest = channel.unary_unary(
                 '/armada.fleet.v1.Fleet/GetManifest',
                 request_serializer=agent_dot_proto_dot_fleet__pb2.GetManifestRequest.SerializeToString,
+                response_deserializer=agent_dot_proto_dot_fleet__pb2.Manifest.FromString,
+                _registered_method=True)
+        self.GetBase = channel.unary_unary(
+                '/armada.fleet.v1.Fleet/GetBase',
+                request_serializer=agent_dot_proto_dot_fleet__pb2.GetBaseRequest.SerializeToString,
                 response_deserializer=agent_dot_proto_dot_fleet__pb2.Manifest.FromString,
                 _registered_method=True)
         self.FetchRelease = channel.unary_stream(
@@ -70,7 +105,15 @@ class FleetServicer:
     """Missing associated documentation comment in .proto file."""
 
     def StartRound(self, request, context):
-        """Start a run of one or more federated rounds. Answers as soon as Flower has accepted it.
+        """Start a run of one or more federated rounds. Answers as soon as Flower has accepted it, or at
+        once with status queued when another one runs and the request says so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRound(self, request, context):
+        """End a round that runs or is queued; what robots have finished is dropped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,6 +132,38 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetSchedule(self, request, context):
+        """Rounds that start by themselves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSchedules(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSchedule(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRobots(self, request, context):
+        """What the server knows of the robots, and what they decided.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDecisions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReleases(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -97,6 +172,13 @@ class FleetServicer:
 
     def GetManifest(self, request, context):
         """The manifest of a release: JSON, byte for byte as it was written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBase(self, request, context):
+        """What the fleet starts from: the manifest of the base policy, version 0 of FetchRelease.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +199,11 @@ def add_FleetServicer_to_server(servicer, server):
                     request_deserializer=agent_dot_proto_dot_fleet__pb2.StartRoundRequest.FromString,
                     response_serializer=agent_dot_proto_dot_fleet__pb2.Round.SerializeToString,
             ),
+            'CancelRound': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRound,
+                    request_deserializer=agent_dot_proto_dot_fleet__pb2.CancelRoundRequest.FromString,
+                    response_serializer=agent_dot_proto_dot_fleet__pb2.Round.SerializeToString,
+            ),
             'WatchRound': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRound,
                     request_deserializer=agent_dot_proto_dot_fleet__pb2.WatchRoundRequest.FromString,
@@ -127,6 +214,31 @@ def add_FleetServicer_to_server(servicer, server):
                     request_deserializer=agent_dot_proto_dot_fleet__pb2.ListRoundsRequest.FromString,
                     response_serializer=agent_dot_proto_dot_fleet__pb2.ListRoundsResponse.SerializeToString,
             ),
+            'SetSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSchedule,
+                    request_deserializer=agent_dot_proto_dot_fleet__pb2.Schedule.FromString,
+                    response_serializer=agent_dot_proto_dot_fleet__pb2.Schedule.SerializeToString,
+            ),
+            'ListSchedules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSchedules,
+                    request_deserializer=agent_dot_proto_dot_fleet__pb2.ListSchedulesRequest.FromString,
+                    response_serializer=agent_dot_proto_dot_fleet__pb2.ListSchedulesResponse.SerializeToString,
+            ),
+            'RemoveSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSchedule,
+                    request_deserializer=agent_dot_proto_dot_fleet__pb2.RemoveScheduleRequest.FromString,
+                    response_serializer=agent_dot_proto_dot_fleet__pb2.RemoveScheduleResponse.SerializeToString,
+            ),
+            'ListRobots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRobots,
+                    request_deserializer=agent_dot_proto_dot_fleet__pb2.ListRobotsRequest.FromString,
+                    response_serializer=agent_dot_proto_dot_fleet__pb2.ListRobotsResponse.SerializeToString,
+            ),
+            'ListDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDecisions,
+                    request_deserializer=agent_dot_proto_dot_fleet__pb2.ListDecisionsRequest.FromString,
+                    response_serializer=agent_dot_proto_dot_fleet__pb2.ListDecisionsResponse.SerializeToString,
+            ),
             'ListReleases': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReleases,
                     request_deserializer=agent_dot_proto_dot_fleet__pb2.ListReleasesRequest.FromString,
@@ -135,6 +247,11 @@ def add_FleetServicer_to_server(servicer, server):
             'GetManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.GetManifest,
                     request_deserializer=agent_dot_proto_dot_fleet__pb2.GetManifestRequest.FromString,
+                    response_serializer=agent_dot_proto_dot_fleet__pb2.Manifest.SerializeToString,
+            ),
+            'GetBase': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBase,
+                    request_deserializer=agent_dot_proto_dot_fleet__pb2.GetBaseRequest.FromString,
                     response_serializer=agent_dot_proto_dot_fleet__pb2.Manifest.SerializeToString,
             ),
             'FetchRelease': grpc.unary_stream_rpc_method_handler(
@@ -169,6 +286,33 @@ class Fleet:
             target,
             '/armada.fleet.v1.Fleet/StartRound',
             agent_dot_proto_dot_fleet__pb2.StartRoundRequest.SerializeToString,
+            agent_dot_proto_dot_fleet__pb2.Round.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRound(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/armada.fleet.v1.Fleet/CancelRound',
+            agent_dot_proto_dot_fleet__pb2.CancelRoundRequest.SerializeToString,
             agent_dot_proto_dot_fleet__pb2.Round.FromString,
             options,
             channel_credentials,
@@ -235,6 +379,141 @@ class Fleet:
             _registered_method=True)
 
     @staticmethod
+    def SetSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/armada.fleet.v1.Fleet/SetSchedule',
+            agent_dot_proto_dot_fleet__pb2.Schedule.SerializeToString,
+            agent_dot_proto_dot_fleet__pb2.Schedule.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSchedules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/armada.fleet.v1.Fleet/ListSchedules',
+            agent_dot_proto_dot_fleet__pb2.ListSchedulesRequest.SerializeToString,
+            agent_dot_proto_dot_fleet__pb2.ListSchedulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/armada.fleet.v1.Fleet/RemoveSchedule',
+            agent_dot_proto_dot_fleet__pb2.RemoveScheduleRequest.SerializeToString,
+            agent_dot_proto_dot_fleet__pb2.RemoveScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRobots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/armada.fleet.v1.Fleet/ListRobots',
+            agent_dot_proto_dot_fleet__pb2.ListRobotsRequest.SerializeToString,
+            agent_dot_proto_dot_fleet__pb2.ListRobotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/armada.fleet.v1.Fleet/ListDecisions',
+            agent_dot_proto_dot_fleet__pb2.ListDecisionsRequest.SerializeToString,
+            agent_dot_proto_dot_fleet__pb2.ListDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListReleases(request,
             target,
             options=(),
@@ -277,6 +556,33 @@ class Fleet:
             target,
             '/armada.fleet.v1.Fleet/GetManifest',
             agent_dot_proto_dot_fleet__pb2.GetManifestRequest.SerializeToString,
+            agent_dot_proto_dot_fleet__pb2.Manifest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/armada.fleet.v1.Fleet/GetBase',
+            agent_dot_proto_dot_fleet__pb2.GetBaseRequest.SerializeToString,
             agent_dot_proto_dot_fleet__pb2.Manifest.FromString,
             options,
             channel_credentials,

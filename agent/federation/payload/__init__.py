@@ -1,0 +1,1 @@
+"""What travels: the trainable tensors by name, in the encoding that the round asks for."""

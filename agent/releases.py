@@ -21,10 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.federation.fetch import fetch_file
 from agent.fleet import FleetClient
 from agent.paths import StateDir
 from agent.policy import weights
-from agent.policy.atomic import sha256
 from agent.policy.merge import merge
 from agent.policy.store import ModelStore, StoredModel
 from agent.training.home import Home
@@ -159,48 +159,28 @@ def read_manifest(data: bytes) -> dict[str, Any]:
 def fetch(client: FleetClient, manifest: dict[str, Any], folder: Path, emit: Emit) -> Path:
     """Fetch the tensors of a release, from where an earlier attempt was cut.
 
-    The partial file carries the digest in its name: what is there belongs to this release or isn't
-    used. A file whose sha256 is wrong in the end is removed, so that the next attempt begins anew.
-
     Raises:
         FederationError: the connection was cut; what came is kept.
         ModelError: the sha256 is wrong.
     """
     expected = manifest["files"][TRAINABLE]
-    size, digest = int(expected["bytes"]), str(expected["sha256"])
-    partial = folder / f"{digest}.partial"
-    offset = partial.stat().st_size if partial.exists() else 0
-    if offset > size:
-        partial.unlink()
-        offset = 0
-    begun_at, started = offset, time.monotonic()
-    with partial.open("ab") as file:
-        if offset < size:
-            for chunk in client.fetch(manifest["version"], TRAINABLE, offset, size):
-                if chunk.offset != offset or offset + len(chunk.data) > size:
-                    raise FederationError("the server sent other bytes than were asked for")
-                file.write(chunk.data)
-                offset += len(chunk.data)
-        file.flush()
-        os.fsync(file.fileno())
-    if offset < size:
-        raise FederationError(f"the server ended the file after {offset} of {size} bytes")
-    got = sha256(partial)
-    if got != digest:
-        partial.unlink()
-        raise ModelError(
-            f"its sha256 is {got[:16]}…, the manifest's {digest[:16]}…",
-            field="release",
-            value=manifest["version"],
-        )
+    version = manifest["version"]
+    fetched = fetch_file(
+        client,
+        version,
+        TRAINABLE,
+        size=int(expected["bytes"]),
+        digest=str(expected["sha256"]),
+        folder=folder,
+    )
     emit(
         "release_fetched",
-        version=manifest["version"],
-        bytes=size - begun_at,
-        resumed_at=begun_at,
-        seconds=round(time.monotonic() - started, 3),
+        version=version,
+        bytes=fetched.bytes,
+        resumed_at=fetched.resumed_at,
+        seconds=round(fetched.seconds, 3),
     )
-    return partial
+    return fetched.path
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

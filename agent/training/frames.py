@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.factory import resolve_delta_timestamps
-from torch.utils.data import DataLoader
+from torch.utils.data import default_collate
 
 from agent.data.open import open_dataset
 
@@ -18,11 +18,16 @@ from agent.data.open import open_dataset
 class TrainingFrames:
     """The frames of some episodes, each with the chunk of actions that follows it.
 
+    One process reads them: a worker process would cost more memory than a robot host has to spare,
+    and training at home is in no hurry.
+
     Args:
         root: The data set.
         episodes: Which of its episodes.
         config: The policy's, which says what chunks it wants.
         rename_map: Robot keys to policy keys.
+        batch_size: Frames a step, if there are so many.
+        seed: Of their order.
 
     Raises:
         DataError: the data set can't be read.
@@ -34,6 +39,9 @@ class TrainingFrames:
         episodes: Sequence[int],
         config: PreTrainedConfig,
         rename_map: Mapping[str, str],
+        *,
+        batch_size: int,
+        seed: int,
     ) -> None:
         meta = LeRobotDatasetMetadata(root.name, root=root)
         self._dataset = open_dataset(
@@ -42,25 +50,23 @@ class TrainingFrames:
             delta_timestamps=resolve_delta_timestamps(config, meta),
         )
         self._rename_map = rename_map
+        self._size = min(batch_size, len(self._dataset))
+        self._seed = seed
+        self._epoch = -1
+        self._order: list[int] = []
 
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def batches(self, *, batch_size: int, seed: int) -> Iterator[dict[str, Any]]:
-        """Shuffled batches without end; the order follows from ``seed``.
-
-        One process: a worker process would cost more memory than a robot host has to spare, and
-        training at home is in no hurry.
-        """
-        size = min(batch_size, len(self))
-        loader = DataLoader(
-            self._dataset,
-            batch_size=size,
-            shuffle=True,
-            drop_last=True,
-            num_workers=0,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        while True:
-            for batch in loader:
-                yield {self._rename_map.get(key, key): value for key, value in batch.items()}
+    def batch(self, step: int) -> dict[str, Any]:
+        """The batch of a step, counted from 0: shuffled anew each time that all frames were seen
+        (but for those that fill no batch). It follows from the seed and the step alone, whatever
+        was asked for before."""
+        epoch, index = divmod(step, len(self) // self._size)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(self._seed + epoch * 2**31)
+            self._order = torch.randperm(len(self), generator=generator).tolist()
+            self._epoch = epoch
+        chosen = self._order[index * self._size : (index + 1) * self._size]
+        batch = default_collate([self._dataset[frame] for frame in chosen])
+        return {self._rename_map.get(key, key): value for key, value in batch.items()}

@@ -1,0 +1,86 @@
+"""Which episodes a training uses: chosen once, and found again when their numbers have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.data.fingerprint import fingerprints
+from agent.data.split import split
+from robots.errors import DataError
+from robots.replay.info import DatasetInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episodes:
+    """Numbers of episodes with their fingerprints, in order of recording.
+
+    Args:
+        training: To train on.
+        heldout: To measure on.
+    """
+
+    training: dict[int, str]
+    heldout: dict[int, str]
+
+    @classmethod
+    def choose(cls, info: DatasetInfo) -> Episodes:
+        """Of what a data set holds now.
+
+        Raises:
+            DataError: there is none to train on, or a data file can't be read.
+        """
+        training, heldout = split(len(info.episodes))
+        if not training:
+            raise DataError(
+                f"{len(info.episodes)} episodes are too few to train on",
+                field="--dataset.root",
+                value=info.root,
+                remedy="Record at least one",
+            )
+        # Now, and not when it is done: a recorder may delete old episodes meanwhile.
+        known = fingerprints(info, [*training, *heldout])
+        return cls(
+            training={index: known[index] for index in training},
+            heldout={index: known[index] for index in heldout},
+        )
+
+    def found(self, info: DatasetInfo) -> Episodes:
+        """The same episodes with the numbers that they have now: some may have been added, and
+        others deleted, since they were chosen.
+
+        Raises:
+            DataError: one of them is no longer there.
+        """
+        now = fingerprints(info)
+        numbers: dict[str, list[int]] = {}
+        for index in sorted(now):
+            numbers.setdefault(now[index], []).append(index)
+
+        def find(chosen: Mapping[int, str]) -> dict[int, str]:
+            found: dict[int, str] = {}
+            for index, digest in chosen.items():
+                if not numbers.get(digest):
+                    raise DataError(
+                        f"episode {index}, on which this training began, was deleted",
+                        field="dataset",
+                        value=info.root,
+                    )
+                found[numbers[digest].pop(0)] = digest
+            return found
+
+        return Episodes(training=find(self.training), heldout=find(self.heldout))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "training": [[i, d] for i, d in self.training.items()],
+            "heldout": [[i, d] for i, d in self.heldout.items()],
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Episodes:
+        return cls(
+            training={int(i): str(d) for i, d in values["training"]},
+            heldout={int(i): str(d) for i, d in values["heldout"]},
+        )

@@ -13,6 +13,7 @@ from agent.control.episodes import Trigger
 from agent.control.handover_config import HandoverConfig
 from agent.control.limits import GuardConfig
 from agent.control.recorded_config import RecordedConfig
+from agent.federation.owner import TrainingConfig
 from agent.inference_config import InferenceConfig
 from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
@@ -89,6 +90,8 @@ class RunConfig:
     guard: GuardConfig = field(default_factory=GuardConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     federation: FederationConfig = field(default_factory=FederationConfig)
+    # When this robot trains for its fleet, and on what condition.
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     # Control rate in Hz.
     fps: int = 30
     # Seconds to run; 0: until stopped.

@@ -83,6 +83,11 @@ class FleetClient:
             request = pb.GetManifestRequest(version=version)
             return bytes(self._stub.GetManifest(request, timeout=_CALL_S).json)
 
+    def base(self) -> bytes:
+        """The manifest of what the fleet starts from."""
+        with self._errors():
+            return bytes(self._stub.GetBase(pb.GetBaseRequest(), timeout=_CALL_S).json)
+
     def fetch(self, version: int, file: str, offset: int, size: int) -> Iterator[pb.Chunk]:
         """A file of a release from ``offset`` on.
 

@@ -55,6 +55,26 @@ class StateDir:
         return self.root / "training"
 
     @property
+    def jobs(self) -> Path:
+        """What the fleet's server ordered, until the server has what came of it."""
+        return self.training / "jobs"
+
+    @property
+    def bases(self) -> Path:
+        """Base policies of the fleet that were fetched since the model store has none."""
+        return self.training / "bases"
+
+    @property
+    def flower(self) -> Path:
+        """FLWR_HOME of the SuperNode, and how its executor reaches it."""
+        return self.training / "flower"
+
+    @property
+    def node_key(self) -> Path:
+        """Who this robot is to the SuperLink; it never leaves."""
+        return self.root / "node.key"
+
+    @property
     def processors(self) -> Path:
         """The normaliser that this robot froze at its first training; it never travels."""
         return self.training / "processors"

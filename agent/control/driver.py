@@ -24,6 +24,9 @@ from agent.control.stats import LoopStats
 from agent.control.watch import Mode, Watch
 from robots.arm.care import Demand
 
+_DOCKED = 1.0
+"""In the robot's units, degrees or percent: goals this near to the pose at start are it."""
+
 TELL_EVERY_S = 10.0
 _REJOIN_S = 0.5
 """A source that had nothing to say for so long may say something else than before."""
@@ -215,6 +218,15 @@ class Driver:
         if self._initial is None:
             return {}
         return dict(zip(self.guard.names, self._initial.tolist(), strict=True))
+
+    @property
+    def docked(self) -> bool:
+        """Whether the arm is in its pose at start, or rests."""
+        if self.arm.resting:
+            return True
+        if self._last is None or self._initial is None:
+            return False
+        return bool(np.allclose(self._last, self._initial, atol=_DOCKED))
 
     def at_rest(self) -> bool:
         """Whether the way to the pose at start is over, or can't be gone."""

@@ -328,6 +328,7 @@ class ControlLoop:
             **self.arm.to_json(),
             "source": self.driver.source.name,
             "home": self.driver.home,
+            "docked": self.driver.docked,
             "task": self.task,
             "correction": self.corrections.phase.value,
             **self.recording.to_json(),

@@ -136,12 +136,19 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | N
         )
 
 
-def load(path: Path) -> dict[str, Tensor]:
+def load(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
     """Read a safetensors file.
 
+    Args:
+        path: The file.
+        names: Which of its tensors; None: all.
+
     Raises:
-        ModelError: the file is missing or is no safetensors file.
+        ModelError: the file is missing, is no safetensors file or lacks a tensor.
     """
+    if names is not None:
+        with _open(path) as file:
+            return {name: file.get_tensor(name) for name in names}
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:

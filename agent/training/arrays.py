@@ -1,7 +1,7 @@
-"""Between tensors and what Flower sends: an ``ArrayRecord`` keyed by tensor name, in fp32.
+"""Between tensors and what Flower sends: an ``ArrayRecord`` keyed by tensor name.
 
-Flower writes each array as ``.npy`` and reads it without pickle. bf16 does not exist in NumPy, so
-everything travels in fp32, the published SmolVLA's bf16 tensors too.
+Flower writes each array as ``.npy`` and reads it without pickle. NumPy has no bf16: its bits travel
+as uint16, which no tensor of ours is otherwise.
 """
 
 from __future__ import annotations
@@ -16,13 +16,8 @@ from robots.errors import ModelError
 
 
 def to_record(tensors: Mapping[str, Tensor]) -> ArrayRecord:
-    """Tensors of any float type, sorted by name, as fp32 arrays."""
-    return ArrayRecord(
-        {
-            name: Array(tensors[name].detach().to("cpu", torch.float32).contiguous().numpy())
-            for name in sorted(tensors)
-        }
-    )
+    """Tensors of any type that travels, sorted by name; bit for bit."""
+    return ArrayRecord({name: _to_array(tensors[name]) for name in sorted(tensors)})
 
 
 def from_record(record: ArrayRecord) -> dict[str, Tensor]:
@@ -31,15 +26,32 @@ def from_record(record: ArrayRecord) -> dict[str, Tensor]:
     Raises:
         ModelError: an array is no ``.npy`` of numbers, as from a foreign sender.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, array in record.items():
-        try:
-            tensors[name] = torch.from_numpy(array.numpy().copy())
-        except (ValueError, TypeError, EOFError, OSError) as error:
-            raise ModelError(f"the array can't be read: {error}", field=name) from error
-    return tensors
+    return {name: _to_tensor(name, array) for name, array in record.items()}
+
+
+def take_from_record(record: ArrayRecord) -> dict[str, Tensor]:
+    """The same, and what is read is dropped from the record: of a large update there is no second
+    copy.
+
+    Raises:
+        ModelError: an array is no ``.npy`` of numbers.
+    """
+    return {name: _to_tensor(name, record.pop(name)) for name in list(record)}
 
 
 def payload_bytes(record: ArrayRecord) -> int:
     """Bytes of the arrays as they travel, without Flower's envelope (under 1 % of it)."""
     return sum(len(array.data) for array in record.values())
+
+
+def _to_array(tensor: Tensor) -> Array:
+    plain = tensor.detach().cpu().contiguous()
+    return Array((plain.view(torch.uint16) if plain.dtype is torch.bfloat16 else plain).numpy())
+
+
+def _to_tensor(name: str, array: Array) -> Tensor:
+    try:
+        tensor = torch.from_numpy(array.numpy())
+    except (ValueError, TypeError, EOFError, OSError) as error:
+        raise ModelError(f"the array can't be read: {error}", field=name) from error
+    return tensor.view(torch.bfloat16) if tensor.dtype is torch.uint16 else tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,15 @@ class Episodes:
                 value=info.root,
                 remedy="Record at least one",
             )
+        return cls.of(info, training, heldout)
+
+    @classmethod
+    def of(cls, info: DatasetInfo, training: Sequence[int], heldout: Sequence[int]) -> Episodes:
+        """These episodes of a data set.
+
+        Raises:
+            DataError: a data file can't be read.
+        """
         # Now, and not when it is done: a recorder may delete old episodes meanwhile.
         known = fingerprints(info, [*training, *heldout])
         return cls(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from agent.federation.owner import TrainingConfig
 from agent.paths import StateDir
 from robots.errors import ModelError
 
@@ -29,6 +30,9 @@ class Home:
         threads: Threads of torch.
         rename_map: Robot keys to policy keys.
         device: Torch device; None: the policy's own or the best there is.
+        server: host:port of the fleet's gRPC service; empty: none is known.
+        root_certificates: CA of the server's certificate; empty: plaintext.
+        training: What the owner allows.
     """
 
     name: str
@@ -37,15 +41,23 @@ class Home:
     threads: int
     rename_map: dict[str, str] = field(default_factory=dict)
     device: str | None = None
+    server: str = ""
+    root_certificates: str = ""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     @classmethod
     def of(cls, node_config: Mapping[str, Any]) -> Home:
         """From the node configuration that ``agent.supernode`` wrote, and the agent's own
-        configuration where there is one."""
+        configuration where there is one.
+
+        Raises:
+            ConfigError: what the owner set there can't be used.
+        """
         state = StateDir(Path(str(node_config["state-dir"])))
         own: dict[str, Any] = {}
         if state.config.is_file():
             own = yaml.safe_load(state.config.read_text(encoding="utf-8")) or {}
+        federation = own.get("federation") or {}
         return cls(
             name=str(node_config["name"]),
             state=state,
@@ -53,6 +65,9 @@ class Home:
             threads=int(node_config.get("threads", 0)) or max(1, (os.cpu_count() or 2) // 2),
             rename_map=own.get("rename_map") or {},
             device=own.get("device") or None,
+            server=federation.get("server") or "",
+            root_certificates=federation.get("root_certificates") or "",
+            training=TrainingConfig.of(own.get("training") or {}),
         )
 
     def policy(self, base_digest: str) -> StoredModel:

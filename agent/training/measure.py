@@ -11,6 +11,7 @@ from torch import Tensor
 from agent.data.open import open_info
 from agent.data.split import split
 from agent.policy import weights
+from agent.training.episodes import Episodes
 from agent.training.heldout import heldout_error
 from agent.training.processors import load_with_own_processors, own_stats
 from robots.errors import DataError
@@ -25,6 +26,7 @@ def measure(
     rename_map: Mapping[str, str] | None = None,
     device: str | None = None,
     threads: int = 0,
+    share: Episodes | None = None,
 ) -> tuple[float, int]:
     """Measure; the arguments are those of :func:`agent.training.train.train`.
 
@@ -38,14 +40,21 @@ def measure(
     if threads:
         torch.set_num_threads(threads)
     info = open_info(dataset_root)
-    _, heldout = split(len(info.episodes))
+    heldout = list(share.heldout) if share is not None else split(len(info.episodes))[1]
     rename = rename_map or {}
     loaded = load_with_own_processors(
-        str(policy_path), processors, stats=own_stats(dataset_root, rename), device=device
+        str(policy_path),
+        processors,
+        stats=own_stats(dataset_root, rename, share=share),
+        device=device,
     )
     if received is not None:
         weights.apply(loaded.policy, received)
     error = heldout_error(loaded, dataset_root, heldout, rename)
     if error is None:
-        raise DataError(f"{len(info.episodes)} episodes are too few to hold one out")
+        raise DataError(
+            f"{len(info.episodes)} episodes are too few to hold one out"
+            if share is None
+            else "there are no held-out episodes"
+        )
     return error, len(heldout)

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agent.data.share_stats import share_stats
 from agent.policy.load import LoadedPolicy, load_policy, read_stats
+from agent.training.episodes import Episodes
 
 _MARK = "policy_preprocessor.json"
 
@@ -23,13 +25,19 @@ def frozen_processors(folder: Path) -> Path | None:
     return folder if (folder / _MARK).is_file() else None
 
 
-def own_stats(dataset_root: Path, rename_map: Mapping[str, str]) -> dict[str, Any]:
-    """The statistics of the robot's data set under the policy's keys.
+def own_stats(
+    dataset_root: Path, rename_map: Mapping[str, str], *, share: Episodes | None = None
+) -> dict[str, Any]:
+    """The statistics of the robot's data set, or of its share of one, under the policy's keys.
 
     Raises:
         ModelError: the data set has none.
+        DataError: it has none of these episodes.
     """
-    stats = read_stats(dataset_root)
+    if share is None:
+        stats = read_stats(dataset_root)
+    else:
+        stats = share_stats(dataset_root, [*share.training, *share.heldout])
     return {rename_map.get(key, key): value for key, value in stats.items()}
 
 

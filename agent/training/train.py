@@ -72,6 +72,7 @@ def train(
     threads: int = 0,
     progress: Progress | None = None,
     checkpoints: Checkpoints | None = None,
+    share: Episodes | None = None,
 ) -> TrainResult:
     """Train.
 
@@ -87,6 +88,8 @@ def train(
         progress: Called after each step.
         checkpoints: Where it leaves what it needs to go on after it was killed, and finds it; what
             is trained then is bit for bit what would have been trained otherwise (on a CPU).
+        share: Which episodes, of a data set that is divided among several; None: all of them, the
+            last tenth held out. The normaliser is then that of the share.
 
     Raises:
         DataError: no episodes to train on, or a data set that can't be read.
@@ -96,11 +99,17 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     info = open_info(dataset_root)
-    episodes = Episodes.choose(info) if checkpoints is None else checkpoints.episodes(info)
+    if share is not None:
+        episodes = share
+    else:
+        episodes = Episodes.choose(info) if checkpoints is None else checkpoints.episodes(info)
     training, heldout = list(episodes.training), list(episodes.heldout)
     rename = rename_map or {}
     loaded = load_with_own_processors(
-        str(policy_path), processors, stats=own_stats(dataset_root, rename), device=device
+        str(policy_path),
+        processors,
+        stats=own_stats(dataset_root, rename, share=share),
+        device=device,
     )
     frames = TrainingFrames(
         dataset_root,

@@ -1,0 +1,157 @@
+"""One job's folder.
+
+::
+
+    <job>/
+    ├── order.json               as it came
+    ├── progress.json            how far it is
+    ├── note.json                why it doesn't get on at the moment
+    ├── attempts.json            how often it was begun without getting on
+    ├── episodes.json            what it trains on
+    ├── checkpoint.safetensors   where it goes on after it was killed
+    ├── start.safetensors        weights to start from, if they had to be fetched
+    ├── update.safetensors       what travels
+    ├── result.json              what there is to say: it is finished
+    └── failed.json              why it never will be
+
+Each file is there whole or not at all, and the job is finished or failed from the moment at which
+one of the last two is there: whoever is killed in between has done nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.federation.wire import Order
+from agent.policy import atomic
+from robots.errors import FederationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job is.
+
+    Args:
+        step: Optimiser steps done.
+        steps: Of how many.
+        kept: Steps that the checkpoint holds.
+    """
+
+    step: int = 0
+    steps: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempts:
+    """How often a job was begun.
+
+    Args:
+        count: Since its checkpoint last got on.
+        kept: Steps that the checkpoint held then.
+    """
+
+    count: int = 0
+    kept: int = 0
+
+
+class Job:
+    """A job on the disk.
+
+    Args:
+        folder: Its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def there(self) -> bool:
+        """Whether nobody has removed it."""
+        return (self.folder / "order.json").is_file()
+
+    @property
+    def order(self) -> Order:
+        """What was ordered.
+
+        Raises:
+            FederationError, ConfigError: it can't be read: by a newer or an older agent.
+        """
+        return Order.from_record(self._read("order.json")["order"])
+
+    @property
+    def created(self) -> float:
+        """When it was ordered, s since 1970."""
+        return float(self._read("order.json").get("time", 0.0))
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What a finished one has to say."""
+        return self._read("result.json") or None
+
+    @property
+    def failed(self) -> str:
+        """Why it failed; empty: it didn't."""
+        return str(self._read("failed.json").get("reason", ""))
+
+    @property
+    def over(self) -> bool:
+        """Whether it is finished or failed."""
+        return self.result is not None or bool(self.failed)
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(**self._read("progress.json"))
+
+    @property
+    def note(self) -> str:
+        """Why it doesn't get on at the moment; empty: it does."""
+        return str(self._read("note.json").get("reason", ""))
+
+    @property
+    def attempts(self) -> Attempts:
+        return Attempts(**self._read("attempts.json"))
+
+    @property
+    def update(self) -> Path:
+        return self.folder / "update.safetensors"
+
+    @property
+    def start(self) -> Path:
+        return self.folder / "start.safetensors"
+
+    def write(self, name: str, values: dict[str, Any]) -> None:
+        """Write one of the records above, whole or not at all.
+
+        Raises:
+            FederationError: somebody has removed the job meanwhile.
+        """
+        try:
+            atomic.write_text(self.folder / f"{name}.json", json.dumps(values, allow_nan=False))
+        except FileNotFoundError as error:
+            raise FederationError("was removed", field="job", value=self.name) from error
+
+    def note_that(self, reason: str) -> None:
+        """Say why it doesn't get on; empty: it does."""
+        if reason != self.note:
+            self.write("note", {"reason": reason})
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            values = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except ValueError as error:
+            raise FederationError(
+                f"can't be read: {error}", field="job", value=self.folder / name
+            ) from error
+        if not isinstance(values, dict):
+            raise FederationError("isn't an object", field="job", value=self.folder / name)
+        return values

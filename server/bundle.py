@@ -1,8 +1,8 @@
 """The app bundle that Flower wants for a run: a name and two references, and no code.
 
 Flower unpacks it and imports what it references with the bundle's folder first on the path. There
-is nothing there to import, so that ``server.app`` and ``agent.clientapp`` are those which are
-installed on the server and on each robot: a robot runs only what its owner installed.
+is nothing there to import, so that ``server.rounds.app`` and ``agent.clientapp`` are those which
+are installed on the server and on each robot: a robot runs only what its owner installed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ dependencies = []
 publisher = "armada"
 
 [tool.flwr.app.components]
-serverapp = "server.app:app"
+serverapp = "server.rounds.app:app"
 clientapp = "agent.clientapp:app"
 
 [tool.flwr.app.config]

@@ -27,7 +27,7 @@ from server.announce import Announcer
 from server.config import ServerConfig
 from server.flower_control import FlowerControl
 from server.releases import Releases
-from server.rounds import Rounds
+from server.rounds.rounds import Rounds
 from server.service import FleetService, serve
 
 POLL_S = 0.5

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from agent.supervisor.child import ChildSpec
-from server.app import STATE_VARIABLE
 from server.config import ServerConfig
+from server.rounds.app import STATE_VARIABLE
 
 
 def superlink_spec(config: ServerConfig) -> ChildSpec:

@@ -16,8 +16,8 @@ from agent.proto.fleet_pb2_grpc import FleetServicer, add_FleetServicer_to_serve
 from agent.training.config import TrainConfig
 from robots.errors import ArmadaError, ConfigError, FederationError
 from server.releases import Releases
-from server.rounds import NoSuchRoundError, RoundBusyError, RoundRecord, Rounds
-from server.spec import RoundSpec
+from server.rounds.rounds import NoSuchRoundError, RoundBusyError, RoundRecord, Rounds
+from server.rounds.spec import RoundSpec
 
 CHUNK_BYTES = 1 << 20
 _MAX_STREAMS = 64

@@ -40,8 +40,8 @@ def _start(argv: list[str]) -> int:
     from agent.commands.parsing import parse
     from agent.fleet import FleetClient
     from server.commands.config import RoundStartConfig
+    from server.rounds.spec import RoundSpec
     from server.service import request_of
-    from server.spec import RoundSpec
 
     config = parse(RoundStartConfig, argv, prog="armada round start")
     spec = RoundSpec(

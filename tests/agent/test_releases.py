@@ -25,7 +25,7 @@ from robots.errors import FederationError, ModelError
 from server import service
 from server.base import Base, import_base
 from server.releases import Releases
-from server.rounds import Rounds
+from server.rounds.rounds import Rounds
 from server.service import FleetService, serve
 from tests.datasets import make_dataset
 from tests.helpers import free_port

@@ -17,9 +17,9 @@ from robots.errors import ConfigError, FederationError
 from server.base import Base
 from server.events import EventFile
 from server.releases import TRAINABLE, Releases
-from server.rounds import Rounds
+from server.rounds.rounds import Rounds
+from server.rounds.spec import RoundSpec
 from server.service import CHUNK_BYTES, FleetService, request_of, serve, spec_of
-from server.spec import RoundSpec
 from tests.helpers import free_port
 
 

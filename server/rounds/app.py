@@ -18,11 +18,11 @@ from agent.training.arrays import from_record, to_record
 from robots.errors import ArmadaError, FederationError
 from server.base import open_base
 from server.events import EventFile
-from server.grid import WatchedGrid
 from server.paths import ServerState
 from server.releases import Releases
-from server.spec import RoundSpec
-from server.strategy import TrainablePartFedAvg
+from server.rounds.grid import WatchedGrid
+from server.rounds.spec import RoundSpec
+from server.rounds.strategy import TrainablePartFedAvg
 
 STATE_VARIABLE = "ARMADA_SERVER_STATE"
 """Environment variable with the state folder. It comes from the SuperExec, not with the run: who

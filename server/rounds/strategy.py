@@ -22,7 +22,7 @@ from torch import Tensor
 from agent.policy import weights
 from agent.training.arrays import from_record, payload_bytes
 from robots.errors import FederationError, ModelError
-from server.spec import RoundSpec
+from server.rounds.spec import RoundSpec
 
 Emit = Callable[..., None]
 _POLL_S = 0.5

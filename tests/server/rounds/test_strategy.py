@@ -14,8 +14,8 @@ from torch import Tensor
 from agent.policy import weights
 from agent.training.arrays import from_record, to_record
 from robots.errors import FederationError
-from server.spec import RoundSpec
-from server.strategy import TrainablePartFedAvg
+from server.rounds.spec import RoundSpec
+from server.rounds.strategy import TrainablePartFedAvg
 
 REFERENCE = {"expert.a": torch.zeros(2, 3), "expert.b": torch.zeros(4)}
 BASE = "sha256:base"

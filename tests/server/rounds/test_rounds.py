@@ -12,8 +12,8 @@ from agent.training.config import TrainConfig
 from robots.errors import ConfigError, FederationError
 from server.events import EventFile
 from server.flower_control import RunStatus
-from server.rounds import NoSuchRoundError, RoundBusyError, Rounds
-from server.spec import RoundSpec
+from server.rounds.rounds import NoSuchRoundError, RoundBusyError, Rounds
+from server.rounds.spec import RoundSpec
 
 RUN = 2**63 + 11
 

@@ -17,7 +17,7 @@ from robots.errors import FederationError
 from server.bundle import build_bundle
 from server.events import TERMINAL, EventFile, RoundEvent
 from server.flower_control import FlowerControl
-from server.spec import RoundSpec
+from server.rounds.spec import RoundSpec
 
 _FOLLOW_S = 0.2
 

@@ -24,6 +24,7 @@ SHARED_WITH_SERVER = {
     "agent.link.messages",
     "agent.proto",
     # Weights, and the policy folder that a release is.
+    "agent.federation.payload",
     "agent.policy.atomic",
     "agent.policy.hub",
     "agent.policy.merge",

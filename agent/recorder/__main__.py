@@ -30,9 +30,10 @@ from agent.recorder.before import Before
 from agent.recorder.config import RecordConfig
 from agent.recorder.disk import Disk
 from agent.recorder.episode import OpenEpisode
+from agent.recorder.failures import FAILURES
 from agent.recorder.intake import Frame, Intake
 from agent.recorder.ladder import Ladder
-from agent.recorder.saver import FAILURES, Saver
+from agent.recorder.saver import Saver
 from agent.recorder.staging import CACHE, Staging
 from agent.recorder.writer import MIN_EPISODE_S, EpisodeWriter
 from robots.errors import ArmadaError

@@ -15,22 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import av
-import pyarrow as pa
-
 from agent.data.check.gate import check_episode
 from agent.recorder.disk import GB
 from agent.recorder.episode import OpenEpisode
+from agent.recorder.failures import FAILURES
 from agent.recorder.marks import read_marks, write_marks
 from agent.recorder.retention import make_room, size_b
 from agent.recorder.writer import EpisodeWriter, Saved
-from robots.errors import ArmadaError
 from robots.replay.info import read_claims
 
 logger = logging.getLogger(__name__)
-
-FAILURES = (ArmadaError, OSError, ValueError, RuntimeError, av.FFmpegError, pa.ArrowException)
-"""What comes of a full or broken disk and of encoders, by way of LeRobot."""
 
 _JUDGE_NICE = 15
 _JUDGE_S = 5.0

@@ -16,9 +16,10 @@ import av
 from agent.ipc import FrameLayout
 from agent.recorder.codec import choose_encoder
 from agent.recorder.config import RecordConfig
-from agent.recorder.episode import OpenEpisode, remove
+from agent.recorder.episode import JOURNAL, OpenEpisode, remove
+from agent.recorder.failures import FAILURES
 from agent.recorder.features import check_dataset, check_sizes
-from agent.recorder.journal import Header
+from agent.recorder.journal import Header, read_journal
 from agent.recorder.lerobot_form import write_episode
 from agent.recorder.marks import episode_marks, write_marks
 from agent.recorder.repair import set_strays_aside
@@ -88,6 +89,7 @@ class EpisodeWriter:
         self.repaired = [said for said in done if said]
         self.episodes, self.frames = self._count()
         self.recovered: list[Saved] = []
+        self._check_fits()
         self._recover()
         self._numbers = itertools.count(1 + self._highest())
 
@@ -167,16 +169,24 @@ class EpisodeWriter:
             shutil.rmtree(folder)
         for folder in sorted(self._staging.folder.glob("open-*")):
             try:
-                found = salvage(folder)
-            except DataError as error:
-                self.repaired.append(f"an episode that had hardly begun is lost ({error})")
-                remove(folder)
-                continue
-            self._check_fits(found)
-            if (saved := self._rescue(found, "cut off")) is not None:
-                self.recovered.append(saved)
-            else:
-                self.repaired.append(f"{len(found.rows)} frames that were cut off are dropped")
+                self._recover_one(folder)
+            except FAILURES as error:
+                # A full disk, or a video that can't be copied: what is recorded from now on must
+                # not wait for it, and the next recorder tries again.
+                logger.exception("an episode that was cut off can't be saved")
+                self.repaired.append(f"can't be saved yet: {folder} ({error})")
+
+    def _recover_one(self, folder: Path) -> None:
+        try:
+            found = salvage(folder)
+        except DataError as error:
+            self.repaired.append(f"an episode that had hardly begun is lost ({error})")
+            remove(folder)
+            return
+        if (saved := self._rescue(found, "cut off")) is not None:
+            self.recovered.append(saved)
+        else:
+            self.repaired.append(f"{len(found.rows)} frames that were cut off are dropped")
 
     def _rescue(self, found: Salvaged, fault: str) -> Saved | None:
         ended = found.marks is not None
@@ -190,16 +200,25 @@ class EpisodeWriter:
         logger.warning("episode %d was recovered: %d frames", saved.index, saved.frames)
         return saved
 
-    def _check_fits(self, found: Salvaged) -> None:
+    def _check_fits(self) -> None:
+        """Before anything is saved: what waits must be of this robot.
+
+        Raises:
+            DataError: it isn't.
+        """
         ours = (self._layout, self._fps, self._config.video)
-        theirs = (found.header.layout, found.header.fps, found.header.video)
-        if ours != theirs:
-            raise DataError(
-                "an episode of other cameras, joints or rate waits to be recovered",
-                field="--dataset.root",
-                value=self.root,
-                remedy=f"Record once as before, or move {found.folder} away to give it up",
-            )
+        for folder in sorted(self._staging.folder.glob("open-*")):
+            try:
+                theirs = read_journal(folder / JOURNAL).header
+            except DataError:
+                continue  # It had hardly begun: see `_recover_one`.
+            if ours != (theirs.layout, theirs.fps, theirs.video):
+                raise DataError(
+                    "an episode of other cameras, joints or rate waits to be recovered",
+                    field="--dataset.root",
+                    value=self.root,
+                    remedy=f"Record once as before, or move {folder} away to give it up",
+                )
 
     def _highest(self) -> int:
         names = [p.name for p in self._staging.folder.glob("open-*")]

@@ -21,8 +21,8 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from agent.data.lock import reading
 from agent.ipc import FrameLayout
 from agent.recorder.config import RecordConfig
+from agent.recorder.failures import FAILURES
 from agent.recorder.marks import read_marks
-from agent.recorder.saver import FAILURES
 from agent.recorder.writer import EpisodeWriter
 from robots.errors import DataError
 from tests.agent.recorder.forks import FORKS
@@ -212,6 +212,25 @@ def record_on_a_full_disk(root: Path, limit_b: int) -> None:
         to.save(episode)
         raise AssertionError("the save went through")
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    record(to, 3)
+
+
+def test_what_cannot_be_recovered_yet_does_not_hold_up_what_is_recorded_now(root: Path) -> None:
+    assert in_a_process(be_killed_while_recording, root, 60) == -signal.SIGKILL
+    assert in_a_process(recover_on_a_full_disk, root) == 0
+    assert marks(root) == [1, 3]
+    assert len(writer(root).recovered) == 1
+    assert marks(root) == [1, 3, 2]
+
+
+def recover_on_a_full_disk(root: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
+    to = writer(root)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert to.recovered == []
+    assert "can't be saved yet" in to.repaired[0]
     record(to, 3)
 
 

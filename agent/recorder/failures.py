@@ -1,0 +1,11 @@
+"""What can go wrong with an episode without a defect of ours."""
+
+from __future__ import annotations
+
+import av
+import pyarrow as pa
+
+from robots.errors import ArmadaError
+
+FAILURES = (ArmadaError, OSError, ValueError, RuntimeError, av.FFmpegError, pa.ArrowException)
+"""What comes of a full or broken disk and of encoders, by way of LeRobot."""

@@ -162,8 +162,10 @@ def _digest(items: Iterable[tuple[str, Tensor]]) -> str:
         dtype = str(tensor.dtype).removeprefix("torch.")
         header = json.dumps([name, dtype, list(tensor.shape)]).encode()
         total.update(len(header).to_bytes(8, "little") + header)
-        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        total.update(flat.numpy())
+        plain = tensor.detach().cpu().contiguous()
+        # NumPy gives arrays of no or one number strides of their own, which PyTorch keeps.
+        flat = plain.as_strided((plain.numel(),), (1,))
+        total.update(flat.view(torch.uint8).numpy())
     return f"sha256:{total.hexdigest()}"
 
 

@@ -18,6 +18,7 @@ from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, StartRunRe
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.utils import simulation_config_from_json
 
 from robots.errors import FederationError
 from server.bundle import Bundle
@@ -73,12 +74,19 @@ class FlowerControl:
     ) -> None:
         self._client.close()
 
-    def start_run(self, bundle: Bundle, config: dict[str, str | int | float | bool]) -> int:
+    def start_run(
+        self,
+        bundle: Bundle,
+        config: dict[str, str | int | float | bool],
+        *,
+        federation: dict[str, int | float] | None = None,
+    ) -> int:
         """Start a run and return its id.
 
         Args:
             bundle: The app.
             config: Overrides of what the bundle configures; other keys are refused.
+            federation: For a SuperLink that simulates: ``num_supernodes`` and Ray's resources.
 
         Raises:
             FederationError: the SuperLink doesn't answer or refuses.
@@ -86,6 +94,7 @@ class FlowerControl:
         request = StartRunRequest(
             fab=fab_to_proto(Fab(bundle.sha256, bundle.content, {})),
             override_config=user_config_to_proto(config),
+            override_federation_config=simulation_config_from_json(dict(federation or {})),
         )
         try:
             response = self._client.StartRun(request)

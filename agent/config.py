@@ -18,6 +18,7 @@ from agent.inference_config import InferenceConfig
 from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
+from agent.token import check_token, read_token
 from robots.errors import ConfigError
 from robots.names import check_name
 
@@ -44,6 +45,10 @@ class FederationConfig:
     server: str = ""
     # CA certificate for both, a PEM file; empty: plaintext, allowed on loopback only.
     root_certificates: str = ""
+    # Name of the environment variable that holds this robot's token for the server.
+    token_env: str = ""
+    # Or the file that holds it.
+    token_file: str = ""
 
     def __post_init__(self) -> None:
         for name in ("superlink", "server"):
@@ -66,6 +71,15 @@ class FederationConfig:
                 field="--federation.root_certificates",
                 value=self.root_certificates,
             )
+        check_token(self.token_env, self.token_file, prefix="--federation.")
+
+    def token(self) -> str:
+        """This robot's, for the server; empty without one.
+
+        Raises:
+            ConfigError: the file can't be read.
+        """
+        return read_token(self.token_env, self.token_file, prefix="--federation.")
 
 
 @dataclass(kw_only=True)

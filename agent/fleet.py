@@ -28,21 +28,39 @@ _KEEPALIVE = [
 ]
 
 
+def open_channel(
+    address: str, root_certificates: str | None = None, *, token: str = ""
+) -> grpc.Channel:
+    """A channel to the fleet's server.
+
+    Args:
+        address: host:port.
+        root_certificates: CA of the server's certificate; None or empty: plaintext.
+        token: A robot's or an operator's; it is shown over TLS only.
+    """
+    if not root_certificates:
+        return grpc.insecure_channel(address, options=_KEEPALIVE)
+    credentials = grpc.ssl_channel_credentials(Path(root_certificates).read_bytes())
+    if token:
+        bearer = grpc.access_token_call_credentials(token)
+        credentials = grpc.composite_channel_credentials(credentials, bearer)
+    return grpc.secure_channel(address, credentials, options=_KEEPALIVE)
+
+
 class FleetClient:
     """Calls with deadlines; what fails is a ``FederationError`` that says what and why.
 
     Args:
         address: host:port.
         root_certificates: CA of the server's certificate; None or empty: plaintext.
+        token: A robot's or an operator's; it is shown over TLS only.
     """
 
-    def __init__(self, address: str, root_certificates: str | None = None) -> None:
+    def __init__(
+        self, address: str, root_certificates: str | None = None, *, token: str = ""
+    ) -> None:
         self._address = address
-        if root_certificates:
-            credentials = grpc.ssl_channel_credentials(Path(root_certificates).read_bytes())
-            self._channel = grpc.secure_channel(address, credentials, options=_KEEPALIVE)
-        else:
-            self._channel = grpc.insecure_channel(address, options=_KEEPALIVE)
+        self._channel = open_channel(address, root_certificates, token=token)
         self._stub = FleetStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> FleetClient:

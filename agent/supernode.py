@@ -1,11 +1,15 @@
-"""Flower's SuperNode on a robot host, in a process that ends when the SuperNode does.
+"""Flower's SuperNode on a robot host, in a process that ends when the SuperNode is of no use.
 
-``python -m agent.supernode`` runs Flower's own ``flower-supernode`` inside. Two things differ from
+``python -m agent.supernode`` runs Flower's own ``flower-supernode`` inside. What differs from
 running that script:
 
+* It starts nothing by itself. The robot's own executor (:mod:`agent.federation.executor`) takes the
+  tasks: with Flower's, the robot would run what the server sends.
 * The port of its local API is a free one, chosen at each start: several agents share a host.
 * When a handshake fails during a reconnect, Flower's loop returns and its process lives on, offline
   and "healthy" (1.39.0). Here it ends, and the supervisor starts it again.
+* A loop that doesn't come round for minutes although the SuperLink listens ends too.
+* A clock for which the SuperLink refuses the robot is named.
 
 A SuperNode that was killed is refused with exit status 305 until its old heartbeat expires (about
 58 s): the supervisor's back-off covers it.
@@ -15,14 +19,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
+import secrets
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_OFFLINE = 75
-"""Exit status after Flower's loop returned by itself: EX_TEMPFAIL, try again."""
+from agent.federation.executor import RuntimeFiles
+from agent.paths import StateDir
+from agent.policy.atomic import replacing, write_text
+
+OFFLINE = 75
+"""Exit status after Flower's loop ended: EX_TEMPFAIL, try again."""
+
+REFUSED = 2
+"""The last line of the log says why."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +49,8 @@ class SuperNodeConfig:
         name: The robot's name in its fleet.
         state_dir: The agent's state folder.
         dataset_root: The robot's episodes.
-        root_certificates: CA file; empty: plaintext, for loopback.
+        root_certificates: CA file; empty: plaintext, for loopback, and no key is shown.
+        server: The fleet's server, host:port, whose clock is compared; empty: none is.
         threads: Threads of local training; 0: half of the processors.
     """
 
@@ -43,6 +59,7 @@ class SuperNodeConfig:
     state_dir: Path
     dataset_root: Path
     root_certificates: str = ""
+    server: str = ""
     threads: int = 0
 
 
@@ -56,19 +73,21 @@ def supernode_command(config: SuperNodeConfig) -> tuple[list[str], dict[str, str
         f"--name={config.name}",
         f"--state_dir={config.state_dir.resolve()}",
         f"--dataset_root={config.dataset_root.resolve()}",
+        f"--server={config.server}",
         f"--threads={config.threads}",
     ]
     if config.root_certificates:
         argv.append(f"--root_certificates={config.root_certificates}")
-    bin_folder = str(Path(sys.executable).parent)
-    environment = {
-        "FLWR_HOME": str(config.state_dir.resolve() / "training" / "flower"),
+    return argv, flower_environment(config.state_dir)
+
+
+def flower_environment(state_dir: Path) -> dict[str, str]:
+    """For the SuperNode and its executor: Flower's home in the agent's state, and no telemetry."""
+    return {
+        "FLWR_HOME": str(StateDir(state_dir.resolve()).flower),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
-        # Flower starts `flower-superexec` and `flwr-clientapp` by name.
-        "PATH": os.pathsep.join([bin_folder, os.environ.get("PATH", os.defpath)]),
     }
-    return argv, environment
 
 
 def write_node_config(args: argparse.Namespace) -> Path:
@@ -80,7 +99,7 @@ def write_node_config(args: argparse.Namespace) -> Path:
         "dataset-root": args.dataset_root,
         "threads": args.threads,
     }
-    path = Path(args.state_dir) / "training" / "node.toml"
+    path = StateDir(Path(args.state_dir)).training / "node.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     # JSON's escapes are TOML's.
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in node.items()]
@@ -90,17 +109,52 @@ def write_node_config(args: argparse.Namespace) -> Path:
 
 def flower_arguments(args: argparse.Namespace, port: int) -> list[str]:
     """The words for ``flower-supernode``."""
-    tls = (
-        f"--root-certificates={args.root_certificates}" if args.root_certificates else "--insecure"
-    )
+    from agent.federation.keys import ensure_key
+
+    state = StateDir(Path(args.state_dir))
+    tls = ["--insecure"]
+    if args.root_certificates:
+        key = ensure_key(state.node_key)
+        tls = [
+            f"--root-certificates={args.root_certificates}",
+            f"--auth-supernode-private-key={key}",
+        ]
     return [
         "--grpc-rere",
-        tls,
+        *tls,
         f"--superlink={args.superlink}",
+        "--isolation=process",
+        f"--superexec-auth-secret-file={RuntimeFiles(state.flower).secret}",
         "--host=127.0.0.1",
         f"--port={port}",
         f"--node-config={write_node_config(args)}",
     ]
+
+
+def tell_executor(files: RuntimeFiles, port: int) -> None:
+    """Where it finds the SuperNode that starts now, and what it shows there."""
+    files.folder.mkdir(parents=True, exist_ok=True)
+    with replacing(files.secret) as temporary:
+        temporary.touch(0o600)
+        temporary.write_text(secrets.token_hex(32), encoding="utf-8")
+    write_text(files.address, json.dumps({"address": f"127.0.0.1:{port}", "pid": os.getpid()}))
+
+
+def diagnose(server: str, root_certificates: str) -> str | None:
+    """What ended the SuperNode, if it was this host's clock.
+
+    Args:
+        server: The fleet's server, host:port.
+        root_certificates: CA file; empty: plaintext.
+    """
+    from agent.doctor import fleet
+    from agent.doctor.check import Verdict
+
+    for finding in fleet.server(server, root_certificates):
+        if finding.part == "clock offset" and finding.verdict is Verdict.FAIL:
+            clock = f"its clock is {finding.detail}"
+            return f"the SuperLink refuses this robot: {clock}. {finding.remedy}"
+    return None
 
 
 def _free_port() -> int:
@@ -113,7 +167,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m agent.supernode", description=__doc__)
     for name in ("superlink", "name", "state_dir", "dataset_root"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--root_certificates", default="")
+    for name in ("root_certificates", "server"):
+        parser.add_argument(f"--{name}", default="")
     parser.add_argument("--threads", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -122,13 +177,36 @@ def main(argv: list[str]) -> None:
     """Run until Flower's SuperNode ends; never returns."""
     from flwr.supernode.cli import flower_supernode
 
+    from agent import logs
+    from agent.federation.flower_runtime import watch_loop
+    from agent.federation.watchdog import Watchdog
+
+    logs.configure()
     args = _parse(argv)
-    sys.argv = ["flower-supernode", *flower_arguments(args, _free_port())]
-    flower_supernode()
-    # Flower's HTTP thread would keep this process alive.
+    port = _free_port()
+    sys.argv = ["flower-supernode", *flower_arguments(args, port)]
+    tell_executor(RuntimeFiles(StateDir(Path(args.state_dir)).flower), port)
+    watchdog = Watchdog(args.superlink, end=_end)
+    watch_loop(watchdog.alive, watchdog.waits)
+    watchdog.start()
+    status = OFFLINE
+    try:
+        flower_supernode()
+    except SystemExit as ended:
+        if not ended.code:
+            # It was told to.
+            _end(0)
+    if args.server and (why := diagnose(args.server, args.root_certificates)) is not None:
+        log.error("%s", why)
+        status = REFUSED
+    _end(status)
+
+
+def _end(status: int) -> None:
+    """At once: Flower's HTTP thread would keep this process alive."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(_OFFLINE)
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,15 @@ from agent import logs
 from agent.commands.parsing import parse
 from agent.policy.atomic import write_text
 from robots.errors import ArmadaError
+from server.access import Access
 from server.announce import Announcer
 from server.config import ServerConfig
 from server.flower_control import FlowerControl
+from server.registrar import Registrar
 from server.releases import Releases
 from server.rounds.rounds import Rounds
 from server.service import FleetService, serve
+from server.tokens import Tokens
 
 POLL_S = 0.5
 _REFUSED = 2
@@ -51,14 +54,28 @@ def run(config: ServerConfig, stop: threading.Event) -> None:
         while not control.reachable():
             if stop.wait(POLL_S):
                 return
-        service = serve(FleetService(rounds, releases), config.address, _credentials(config))
+        registrar = Registrar(state, control) if config.tls else None
+        if registrar is not None:
+            registrar.poll()
+        service = serve(
+            FleetService(rounds, releases), config.address, _credentials(config), _access(config)
+        )
         stack.callback(lambda: service.stop(grace=0.5).wait())
         announcer = stack.enter_context(Announcer(config, releases))
         write_text(state.fleet, json.dumps({"pid": os.getpid(), "server": config.address}))
         stack.callback(state.fleet.unlink, missing_ok=True)
         while not stop.wait(POLL_S):
             rounds.poll()
+            if registrar is not None:
+                registrar.poll()
             announcer.announce()
+
+
+def _access(config: ServerConfig) -> list[grpc.ServerInterceptor]:
+    """Whoever reaches a server without TLS is on its host."""
+    if not config.tls:
+        return []
+    return [Access(Tokens(config.state.robot_tokens), Tokens(config.state.operator_tokens))]
 
 
 def _credentials(config: ServerConfig) -> grpc.ServerCredentials | None:

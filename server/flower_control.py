@@ -14,7 +14,13 @@ from types import TracebackType
 
 import httpx
 from flwr.common.serde import fab_to_proto, user_config_to_proto
-from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, StartRunRequest
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    ListRunsRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    UnregisterNodeRequest,
+)
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
@@ -22,6 +28,7 @@ from flwr.supercore.utils import simulation_config_from_json
 
 from robots.errors import FederationError
 from server.bundle import Bundle
+from server.nodes import Node
 
 WRITTEN_FOR = "1.39.0"
 
@@ -122,6 +129,49 @@ class FlowerControl:
             return None
         status = response.run_dict[run_id].status
         return RunStatus(status.status, status.sub_status, status.details)
+
+    def nodes(self) -> list[Node]:
+        """The robots that may join, and those that registered themselves.
+
+        Raises:
+            FederationError: the SuperLink doesn't answer.
+        """
+        try:
+            response = self._client.ListNodes(ListNodesRequest())
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        return [
+            Node(int(n.node_id), str(n.name), bytes(n.public_key), n.status == "online")
+            for n in response.nodes_info
+            if n.status != "unregistered"
+        ]
+
+    def register(self, name: str, public_key: bytes) -> int:
+        """Let a robot join; its node id.
+
+        Args:
+            name: Kept beside the key.
+            public_key: PEM. One that was unregistered is refused for ever.
+
+        Raises:
+            FederationError: the SuperLink doesn't answer or refuses.
+        """
+        try:
+            request = RegisterNodeRequest(public_key=public_key, name=name)
+            return int(self._client.RegisterNode(request).node_id)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def unregister(self, node_id: int) -> None:
+        """Let a robot join no more; one that is there is refused from its next call on.
+
+        Raises:
+            FederationError: the SuperLink doesn't answer or knows no such node.
+        """
+        try:
+            self._client.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
 
     def reachable(self) -> bool:
         """Whether the SuperLink answers."""

@@ -54,6 +54,24 @@ class ServerState:
         return self.root / "rounds"
 
     @property
+    def registered(self) -> Path:
+        """Names and public keys of the robots that may join."""
+        return self.root / "registered.json"
+
+    @property
+    def node_names(self) -> Path:
+        """Names by Flower's node id, as the fleet service found them."""
+        return self.root / "node_names.json"
+
+    @property
+    def robot_tokens(self) -> Path:
+        return self.root / "robot_tokens.json"
+
+    @property
+    def operator_tokens(self) -> Path:
+        return self.root / "operator_tokens.json"
+
+    @property
     def flower(self) -> Path:
         """FLWR_HOME of the SuperLink, the SuperExec and the ServerApp."""
         return self.root / "flower"

@@ -84,6 +84,8 @@ def _tls(config: ServerConfig) -> list[str]:
         f"--ssl-certfile={config.tls_cert}",
         f"--ssl-keyfile={config.tls_key}",
         f"--ssl-ca-certfile={config.tls_ca}",
+        # Only robots whose keys are registered.
+        "--enable-supernode-auth",
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from typing import Any, NoReturn
@@ -92,7 +92,10 @@ class FleetService(FleetServicer):
 
 
 def serve(
-    service: FleetService, address: str, credentials: grpc.ServerCredentials | None
+    service: FleetService,
+    address: str,
+    credentials: grpc.ServerCredentials | None,
+    access: Sequence[grpc.ServerInterceptor] = (),
 ) -> grpc.Server:
     """Start answering.
 
@@ -100,12 +103,14 @@ def serve(
         service: What answers.
         address: host:port.
         credentials: TLS; None: plaintext.
+        access: Refuses strangers; without it nobody is asked who they are.
 
     Raises:
         ConfigError: the port is taken.
     """
     server = grpc.server(
         ThreadPoolExecutor(max_workers=_MAX_STREAMS, thread_name_prefix="fleet"),
+        interceptors=list(access),
         # Two servers on one port would each get half of the calls.
         options=[
             ("grpc.so_reuseport", 0),

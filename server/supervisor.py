@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -30,7 +31,9 @@ from robots.errors import ConfigError, FederationError
 from server.base import Base, import_base
 from server.broker import broker_spec
 from server.config import ServerConfig
+from server.health import Health
 from server.processes import ensure_secret, fleet_spec, superexec_spec, superlink_spec
+from server.tokens import Tokens
 
 POLL_S = 0.2
 START_LIMIT_S = 90.0
@@ -85,7 +88,15 @@ class Server:
         return 0
 
     def _watch(self, base: Base, children: list[Child], log: EventLog) -> None:
+        config, superlink = self._config, children[0]
+        health = Health(config.control_address, Path(config.tls_ca) if config.tls else None)
         while not self._stop.wait(POLL_S):
+            if not superlink.alive:
+                health.started()
+            elif health.hangs():
+                health.started()
+                log.write(_event("superlink_hung", "the SuperLink doesn't answer: it is restarted"))
+                superlink.signal(signal.SIGKILL)
             for child in children:
                 name, ended = child.spec.name, child.poll()
                 if ended is not None:
@@ -171,6 +182,10 @@ def _event(kind: str, cause: str, **data: Any) -> dict[str, Any]:
 def _create(config: ServerConfig) -> None:
     try:
         config.state.create()
+        if config.tls:
+            for path in (config.state.robot_tokens, config.state.operator_tokens):
+                # Whoever adds one as root leaves the file the server's.
+                Tokens(path).create()
     except OSError as error:
         raise ConfigError(
             f"the state folder can't be made: {error.strerror}",

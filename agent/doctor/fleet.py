@@ -6,12 +6,12 @@ import socket
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import grpc
 
 from agent.doctor.check import Finding, Verdict
+from agent.fleet import open_channel
 from agent.link.broker import BrokerConfig
 from agent.link.operator import Login, fleet_status
 from agent.proto import fleet_pb2 as pb
@@ -54,13 +54,13 @@ def broker(config: BrokerConfig, fleet: str) -> Iterator[Finding]:
 
 def superlink(address: str, root_certificates: str) -> Iterator[Finding]:
     """Whether the SuperLink's Fleet API answers gRPC."""
-    with _channel(address, root_certificates) as channel:
+    with open_channel(address, root_certificates) as channel:
         yield _ready("superlink", channel, address, root_certificates)
 
 
-def server(address: str, root_certificates: str) -> Iterator[Finding]:
+def server(address: str, root_certificates: str, token: str = "") -> Iterator[Finding]:
     """Whether the fleet's server answers a call; its clock, where it says the time."""
-    with _channel(address, root_certificates) as channel:
+    with open_channel(address, root_certificates, token=token) as channel:
         ready = _ready("server", channel, address, root_certificates)
         if ready.verdict is not Verdict.OK:
             yield ready
@@ -69,6 +69,12 @@ def server(address: str, root_certificates: str) -> Iterator[Finding]:
         try:
             answer, call = stub.ListReleases.with_call(pb.ListReleasesRequest(), timeout=_CONNECT_S)
         except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+                remedy = "Give --federation.token_env or --federation.token_file"
+                detail = f"{address} refuses this robot ({error.details()})"
+                yield Finding("server", Verdict.FAIL, detail, remedy)
+                yield offset(dict(error.initial_metadata() or ()).get("date"), time.time())
+                return
             said = (error.details() or str(error.code())).splitlines()[0][:200]
             detail = f"{address} speaks gRPC but doesn't list releases ({said})"
             yield Finding("server", Verdict.FAIL, detail, "Is that `armada server`'s own port?")
@@ -95,13 +101,6 @@ def offset(date: str | None, now_s: float) -> Finding:
     if abs(ahead) > _NOTICEABLE_S:
         return Finding("clock offset", Verdict.WARN, detail, remedy)
     return Finding("clock offset", Verdict.OK, detail)
-
-
-def _channel(address: str, root_certificates: str) -> Any:
-    if root_certificates:
-        credentials = grpc.ssl_channel_credentials(Path(root_certificates).read_bytes())
-        return grpc.secure_channel(address, credentials)
-    return grpc.insecure_channel(address)
 
 
 def _ready(part: str, channel: Any, address: str, root_certificates: str) -> Finding:

@@ -57,7 +57,9 @@ def plan(config: DoctorConfig, stack: ExitStack) -> dict[str, Check]:
     if config.federation.superlink:
         checks["superlink"] = lambda: fleet.superlink(config.federation.superlink, certificates)
     if config.federation.server:
-        checks["server"] = lambda: fleet.server(config.federation.server, certificates)
+        checks["server"] = lambda: fleet.server(
+            config.federation.server, certificates, config.federation.token()
+        )
     return checks
 
 

@@ -143,9 +143,21 @@ class Children:
                 state_dir=self._state.root,
                 dataset_root=self._config.dataset_root,
                 root_certificates=self._config.federation.root_certificates,
+                server=self._config.federation.server,
             )
         )
         return self._spec("supernode", argv, env=env, forks=False)
+
+    def executor(self) -> ChildSpec | None:
+        """Answers the SuperNode's tasks with the ClientApp that is installed here."""
+        if not self._config.federation.superlink:
+            return None
+        from agent.federation.executor import executor_command
+        from agent.supernode import flower_environment
+
+        root = self._state.root
+        argv, env = executor_command(root), flower_environment(root)
+        return self._spec("executor", argv, env=env, forks=False)
 
     def _guidance(self) -> list[str]:
         inference = self._config.inference

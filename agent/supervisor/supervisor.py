@@ -29,6 +29,7 @@ from agent.supervisor.children import Children
 from agent.supervisor.events import EventLog
 from agent.supervisor.latch import Latch
 from agent.supervisor.preflight import Cleared, clear_for_start
+from agent.supervisor.words import last_error, last_line
 from agent.supervisor.workers import PolicyWorkers
 from robots.errors import ConfigError, DeviceError, LinkError
 
@@ -145,7 +146,12 @@ class Supervisor:
             ) from error
 
     def _helper_specs(self, children: Children) -> list[Any]:
-        specs = [children.recorder(), children.link(), children.supernode()]
+        specs = [
+            children.recorder(),
+            children.link(),
+            children.supernode(),
+            children.executor(),
+        ]
         return [spec for spec in specs if spec is not None]
 
     @property
@@ -231,13 +237,9 @@ class Supervisor:
 
     def _last_words(self, ended: Exit) -> str:
         log = self._control.spec.log
-        lines: list[str] = []
-        with contextlib.suppress(OSError):
-            lines = log.read_text(errors="replace").strip().splitlines()
-        last = lines[-1] if lines else ""
-        if ended.status == _REFUSED and " ERROR " in last:
-            return last.split(": ", 1)[-1]
-        return f"the control process {ended}: {last} (see {log})"
+        if ended.status == _REFUSED and (why := last_error(log)):
+            return why
+        return f"the control process {ended}: {last_line(log)} (see {log})"
 
     def _hear(self, workers: PolicyWorkers) -> None:
         channel = self._channel
@@ -322,7 +324,10 @@ class Supervisor:
         ended = child.poll()
         if ended is not None and self._shutdown_by is None:
             lived = round(ended.lived_s, 1)
-            self.emit("process_ended", f"{child.spec.name} {ended}", lived_s=lived)
+            cause = f"{child.spec.name} {ended}"
+            if ended.status == _REFUSED and (why := last_error(child.spec.log)):
+                cause += f": {why}"
+            self.emit("process_ended", cause, lived_s=lived)
         if self._shutdown_by is None and child.restart_when_due():
             self.emit("process_restarted", f"{child.spec.name} starts again", pid=child.pid)
 

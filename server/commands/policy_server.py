@@ -75,7 +75,7 @@ def _token(argv: list[str]) -> int:
 
     from agent.commands.parsing import parse
     from server.commands.policy_view import TokenConfig
-    from server.policy.tokens import Tokens
+    from server.tokens import Tokens
 
     if argv in (["-h"], ["--help"]):
         argv = ["list", "--help"]

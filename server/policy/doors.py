@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.policy.remote import wire
 from robots.errors import ArmadaError
-from server.policy.tokens import Tokens
+from server.tokens import Tokens
 
 _BEARER = "bearer "
 

@@ -30,8 +30,8 @@ from server.policy.doors import Doors
 from server.policy.gate import Gate
 from server.policy.model import Model, Watch, load_model
 from server.policy.service import PolicyService
-from server.policy.tokens import Tokens
 from server.policy.view import status_dict
+from server.tokens import Tokens
 
 HUNG = 70
 _GRACE_S = 5.0

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 import torch
 
+from agent.federation.executor import executor_command
 from agent.paths import StateDir
 from agent.policy import weights
 from agent.policy.store import ModelStore
 from agent.supernode import SuperNodeConfig, supernode_command
 from server.base import open_base
 from server.paths import ServerState
-from server.releases import Releases
+from server.registry.releases import Releases
 from tests.datasets import make_dataset, make_policy
 from tests.helpers import free_port, wait_until
 
@@ -116,7 +117,10 @@ def supernode(fleet: Fleet, name: str) -> Iterator[Any]:
         threads=1,
     )
     argv, env = supernode_command(config)
-    with process(argv, fleet.root / f"{name}.log", env) as child:
+    with (
+        process(argv, fleet.root / f"{name}.log", env) as child,
+        process(executor_command(config.state_dir), fleet.root / f"{name}.executor.log", env),
+    ):
         yield child
 
 

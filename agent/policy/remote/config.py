@@ -3,10 +3,10 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.token import check_token, read_token
 from robots.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -50,7 +50,7 @@ class RemoteConfig:
                 value=self.server,
                 remedy="Give --inference.root_certificates=ca.crt",
             )
-        for name in ("root_certificates", "token_file", "client_certificate", "client_key"):
+        for name in ("root_certificates", "client_certificate", "client_key"):
             path = getattr(self, name)
             if path and not Path(path).is_file():
                 raise ConfigError("isn't a file", field=f"--inference.{name}", value=path)
@@ -64,7 +64,7 @@ class RemoteConfig:
                 field="--inference.client_certificate",
                 remedy="Give --inference.root_certificates=ca.crt",
             )
-        self._check_token()
+        check_token(self.token_env, self.token_file, prefix="--inference.")
 
     def token(self) -> str:
         """From the environment or the file; empty without one.
@@ -72,16 +72,7 @@ class RemoteConfig:
         Raises:
             ConfigError: the file can't be read.
         """
-        if self.token_env:
-            return os.environ[self.token_env].strip()
-        if not self.token_file:
-            return ""
-        try:
-            return Path(self.token_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"can't be read: {error}", field="--inference.token_file", value=self.token_file
-            ) from error
+        return read_token(self.token_env, self.token_file, prefix="--inference.")
 
     def _check_alone(self) -> None:
         """What says something of a server says nothing without one."""
@@ -100,16 +91,3 @@ class RemoteConfig:
                     value=getattr(self, name),
                     remedy="Give --inference.server=HOST:PORT",
                 )
-
-    def _check_token(self) -> None:
-        if self.token_env and self.token_file:
-            raise ConfigError(
-                "are two tokens", field="--inference.token_env, --inference.token_file"
-            )
-        if self.token_env and not os.environ.get(self.token_env):
-            raise ConfigError(
-                "isn't set in the environment",
-                field="--inference.token_env",
-                value=self.token_env,
-                remedy=f"export {self.token_env}=…",
-            )

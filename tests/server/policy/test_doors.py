@@ -10,7 +10,7 @@ import pytest
 
 from agent.policy.remote.session import AnswerError, Session
 from server.policy.model import Model
-from server.policy.tokens import Tokens
+from server.tokens import Tokens
 from tests.datasets import TASK
 from tests.server.policy.certificates import Authority
 from tests.server.policy.conftest import about, hosted, sight

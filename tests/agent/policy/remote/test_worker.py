@@ -22,7 +22,7 @@ from agent.policy.predict import Ask
 from benchmarks.proxy import tell
 from server.policy.batcher import Batcher
 from server.policy.model import Model
-from server.policy.tokens import Tokens
+from server.tokens import Tokens
 from tests.agent.policy.remote.background import Background
 from tests.datasets import CAMERA, JOINTS, SIZE, TASK
 from tests.helpers import free_port, wait_until

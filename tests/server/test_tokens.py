@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from robots.errors import ConfigError
-from server.policy.tokens import Tokens
+from server.tokens import Tokens
 
 
 def test_a_token_is_its_robots_and_is_kept_nowhere(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""The robots' tokens: a file of their digests, so that whoever reads it can't pose as a robot.
+"""Tokens of robots, or of operators: a file of their digests, so that whoever reads it can't pose
+as one of them.
 
 A token is 256 random bits: one round of SHA-256 hides it, there is nothing to guess.
 """
@@ -33,6 +34,15 @@ class Tokens:
         self._path = path
         self._stamp: tuple[int, int, int] | None = None
         self._digests: dict[str, str] = {}
+
+    def create(self) -> None:
+        """Make the file if there is none, with nobody in it.
+
+        Raises:
+            ConfigError: it can't be written.
+        """
+        if not self._path.exists():
+            self._write({})
 
     def robots(self) -> list[str]:
         """Who has one."""

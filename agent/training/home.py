@@ -17,6 +17,7 @@ from robots.errors import ModelError
 
 if TYPE_CHECKING:
     from agent.policy.store import StoredModel
+    from agent.training.episodes import Episodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +28,14 @@ class Home:
         name: The robot's name in its fleet.
         state: Its state folder.
         dataset_root: Its episodes.
-        threads: Threads of torch.
+        threads: Threads of torch; 0: as they are.
         rename_map: Robot keys to policy keys.
         device: Torch device; None: the policy's own or the best there is.
         server: host:port of the fleet's gRPC service; empty: none is known.
         root_certificates: CA of the server's certificate; empty: plaintext.
         training: What the owner allows.
+        share: Which episodes, of a data set that simulated clients share; None: the robot's own
+            data set, all of it.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Home:
     server: str = ""
     root_certificates: str = ""
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    share: Episodes | None = None
 
     @classmethod
     def of(cls, node_config: Mapping[str, Any]) -> Home:
@@ -88,6 +92,14 @@ class Home:
                 remedy="Start both from the same --policy.path",
             )
         return model
+
+    def policy_folder(self, base_digest: str) -> Path:
+        """Where :meth:`policy` lies.
+
+        Raises:
+            ModelError: as there.
+        """
+        return self.policy(base_digest).path
 
     def write(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a record into ``training/``; a reader sees the old or the new one."""

@@ -127,6 +127,11 @@ class AggregateConfig:
         return self.dp_clip > 0
 
     @property
+    def counts_heads(self) -> bool:
+        """Whether a robot counts once, whatever it sends."""
+        return self.private or self.strategy in (MEDIAN, TRIMMED_MEAN, KRUM)
+
+    @property
     def fewest(self) -> int:
         """Fewest updates with which the strategy gives what it promises."""
         if self.strategy == KRUM:

@@ -66,7 +66,8 @@ def server_step(
         kept = {"m": vector[0] if vector else np.zeros_like(start)}
     else:
         kept = {"m": strategy.m_t[_KEY], "v": strategy.v_t[_KEY]}
-    return arrays[_KEY].numpy(), {name: kept[name] for name in MOMENTS[config.strategy]}
+    # NumPy makes a scalar of what has no dimension.
+    return arrays[_KEY].numpy(), {n: np.asarray(kept[n]) for n in MOMENTS[config.strategy]}
 
 
 def trimmed_mean(block: npt.NDArray[np.float32], beta: float) -> npt.NDArray[np.float32]:

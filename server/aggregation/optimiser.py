@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from agent.policy import weights
@@ -75,9 +76,9 @@ class Optimiser:
         after, moments = server_step(
             self._config, begin.numpy(), (begin + change).numpy(), self._recall(name), self.steps
         )
-        weights.save(
-            self._after / _file(name),
+        save_file(
             {key: torch.from_numpy(value).float() for key, value in moments.items()},
+            self._after / _file(name),
         )
         return torch.from_numpy(after)
 

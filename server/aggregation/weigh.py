@@ -47,8 +47,11 @@ def weigh(
     """
     shares: list[Share] = []
     refused: list[Refused] = []
+    newest = {u.robot: u for u in sorted(updates, key=lambda u: (-u.staleness, u.job))}
     for update in sorted(updates, key=lambda u: (u.robot, u.job)):
         reason = _fault(config, update)
+        if not reason and config.counts_heads and update is not newest[update.robot]:
+            reason = "the robot has a newer one, and this strategy counts one of each"
         if reason:
             refused.append(Refused(update, reason))
         else:

@@ -6,6 +6,8 @@ No ``from __future__ import annotations`` here: draccus reads the types of the f
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.fleet import FleetClient
+from agent.token import check_token, read_token
 from agent.training.config import TrainConfig
 from robots.errors import ConfigError
 
@@ -20,6 +22,10 @@ class RoundListConfig:
     server: str = DEFAULT_SERVER
     # CA of its certificate, a PEM file; empty: plaintext.
     root_certificates: str = ""
+    # Name of the environment variable that holds an operator's token, for a server with TLS.
+    token_env: str = ""
+    # Or the file that holds it.
+    token_file: str = ""
     # Print JSON lines instead of text.
     json: bool = False
 
@@ -31,6 +37,12 @@ class RoundListConfig:
             raise ConfigError(
                 "isn't a file", field="--root_certificates", value=self.root_certificates
             )
+        check_token(self.token_env, self.token_file, prefix="--")
+
+    def client(self) -> FleetClient:
+        """Raises: ConfigError for a token that can't be read."""
+        token = read_token(self.token_env, self.token_file, prefix="--")
+        return FleetClient(self.server, self.root_certificates, token=token)
 
 
 @dataclass(kw_only=True)

@@ -38,7 +38,6 @@ def _start(argv: list[str]) -> int:
     from rich.console import Console
 
     from agent.commands.parsing import parse
-    from agent.fleet import FleetClient
     from server.commands.config import RoundStartConfig
     from server.rounds.spec import RoundSpec
     from server.service import request_of
@@ -52,7 +51,7 @@ def _start(argv: list[str]) -> int:
         evaluate=config.evaluate,
         train=config.train,
     )
-    with FleetClient(config.server, config.root_certificates) as client:
+    with config.client() as client:
         started = client.start_round(request_of(spec))
         return _follow(client, started.id, Console(), as_json=config.json)
 
@@ -62,11 +61,10 @@ def _show(argv: list[str]) -> int:
     from rich.console import Console
 
     from agent.commands.parsing import parse
-    from agent.fleet import FleetClient
     from server.commands.config import RoundShowConfig
 
     config = parse(RoundShowConfig, argv, prog="armada round show", positional=("number",))
-    with FleetClient(config.server, config.root_certificates) as client:
+    with config.client() as client:
         return _follow(client, config.number, Console(), as_json=config.json)
 
 
@@ -76,12 +74,11 @@ def _list(argv: list[str]) -> int:
     from rich.table import Table
 
     from agent.commands.parsing import parse
-    from agent.fleet import FleetClient
     from server.commands.config import RoundListConfig
 
     config = parse(RoundListConfig, argv, prog="armada round list")
     console = Console()
-    with FleetClient(config.server, config.root_certificates) as client:
+    with config.client() as client:
         rounds = client.rounds()
     if config.json:
         for entry in rounds:

@@ -34,6 +34,9 @@ def handlers(loop: ControlLoop) -> dict[str, Handler]:
         "pause": lambda args: corrections.pause(),
         "correct": lambda args: corrections.correct(),
         "resume": lambda args: corrections.resume(),
+        "end_trial": lambda args: loop.policy.end_trial(
+            _generation(args), keep=_truth(args, "keep")
+        ),
         "shutdown": lambda args: loop.shutdown(_text(args, "reason", "the operator's order")),
     }
 
@@ -49,6 +52,13 @@ def _truth(args: Mapping[str, Any], name: str) -> bool:
     value = args.get(name)
     if not isinstance(value, bool):
         raise ConfigError("must be true or false", field=name, value=value)
+    return value
+
+
+def _generation(args: Mapping[str, Any]) -> int:
+    value = args.get("generation")
+    if type(value) is not int or value < 1:
+        raise ConfigError("must be a policy worker's number", field="generation", value=value)
     return value
 
 

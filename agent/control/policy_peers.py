@@ -42,12 +42,14 @@ class Worker:
         generation: Which worker it is, counted by the supervisor.
         slot: Of the shared memory that its observation lies in; those before it in the next ones.
         remote: Whether a server computes for it.
+        trial: Whether its model is on probation: those before it are kept, to go back to.
     """
 
     peer: Peer
     generation: int
     slot: int
     remote: bool = False
+    trial: bool = False
     digest: str = ""
     chunk_size: int = 0
     looks_back: int = 1
@@ -94,9 +96,10 @@ def best(workers: Sequence[Worker]) -> Worker | None:
 
 
 def outdated(worker: Worker, workers: Sequence[Worker]) -> bool:
-    """Whether a newer one of its kind is ready."""
+    """Whether a newer one of its kind is ready, and there to stay."""
     return any(
-        w.ready and w.remote == worker.remote and w.generation > worker.generation for w in workers
+        w.ready and not w.trial and w.remote == worker.remote and w.generation > worker.generation
+        for w in workers
     )
 
 

@@ -172,14 +172,29 @@ class PolicyRole:
             "inference": None if worker is None else "remote" if worker.remote else "local",
         }
 
+    def end_trial(self, generation: int, *, keep: bool) -> None:
+        """The model on probation stays, and its predecessor goes; or none of its actions is taken
+        from now on, planned ones included, and the predecessor is asked again."""
+        for worker in self._workers:
+            if worker.remote or worker.generation != generation:
+                continue
+            worker.trial = False
+            if not keep:
+                worker.ready = False
+                worker.peer.channel.send("retire")
+                if worker is self._active:
+                    self._active = None
+                    self.reset()
+        self._take_over()
+
     # What the peers call -------------------------------------------------------------------
 
     def welcome(self, peer: Peer) -> dict[str, Any]:
         hello = Message("hello", peer.hello)
         generation = hello.whole("generation")
         slot = free_slot(self._workers, self._buffer.slots)
-        remote = hello.fields.get("remote") is True
-        self._workers.append(Worker(peer, generation, slot, remote))
+        remote, trial = (hello.fields.get(name) is True for name in ("remote", "trial"))
+        self._workers.append(Worker(peer, generation, slot, remote, trial))
         return self._welcome | {"task": self.task, "slot": slot}
 
     def on_message(self, peer: Peer, message: Message) -> None:

@@ -2,7 +2,7 @@
 
 ::
 
-    → hello{role, pid, generation}        ← welcome{layout, buffer, slots, slot, fps, task}
+    → hello{role, pid, generation, trial} ← welcome{layout, buffer, slots, slot, fps, task}
     → ready{generation, digest, chunk_size, looks_back, warmup_s}  or  failed{message}
     ← observe{request, tick, epoch, slot, past, task, plan, frozen}
                                           → chunk{request, tick, generation, epoch, shape, timings}
@@ -187,7 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Control is gone before it was here: the supervisor starts both again.
         logger.info("%s", error)
         return 0
-    channel.send("hello", role="policy", pid=os.getpid(), generation=args.generation)
+    channel.send(
+        "hello", role="policy", pid=os.getpid(), generation=args.generation, trial=args.trial
+    )
     welcome = _welcome(channel)
     if welcome is None:
         return 0
@@ -265,6 +267,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--socket", type=Path, required=True, help="control's socket")
     parser.add_argument("--policy", required=True, help="policy folder or hub id")
     parser.add_argument("--generation", type=int, required=True)
+    parser.add_argument("--trial", action="store_true", help="the model is on probation")
     parser.add_argument("--device", default="")
     parser.add_argument("--processors", type=Path, help="folder of processors to use instead")
     parser.add_argument("--stats", default="", help="data set whose statistics to use instead")

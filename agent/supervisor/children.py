@@ -64,7 +64,8 @@ class Children:
         # A local folder is never looked up on a hub.
         return self._spec("recorder", argv, env={"HF_HUB_OFFLINE": "1"}, nice=RECORDER_NICE)
 
-    def policy(self, model: StoredModel, generation: int) -> ChildSpec:
+    def policy(self, model: StoredModel, generation: int, *, trial: bool = False) -> ChildSpec:
+        """``trial``: its model is on probation; control keeps the worker before it."""
         config = self._config
         argv = self._module(
             "agent.policy.worker",
@@ -78,6 +79,8 @@ class Children:
             f"--overrides={json.dumps(config.policy.overrides)}",
         )
         argv += self._guidance()
+        if trial:
+            argv.append("--trial")
         if config.device:
             argv.append(f"--device={config.device}")
         if config.policy.stats:

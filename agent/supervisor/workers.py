@@ -5,6 +5,9 @@ that was pulled, ``armada models rollback``) is noticed here, and a worker of th
 is started beside the old one; control switches when it is ready and retires the old one. A model
 whose worker can't load it is rolled back.
 
+A release on probation (``trial.py``) has its worker said so to control, which keeps the worker
+before it: going back is then a matter of asking that one again.
+
 The remote worker asks a policy server; it is there from the beginning to the end, with a local one
 beside it only where ``--inference.fallback`` says so.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from typing import Any
 
 from agent.policy.store import ModelStore
 from agent.supervisor.child import Child, Exit
@@ -31,19 +35,33 @@ class PolicyWorkers:
         store: Says which model is current.
         emit: Where events go.
         local: Whether a model of the store runs here at all.
+        on_trial: Called with the digest of each model that is to run: whether the worker before is
+            kept.
+        order: Gives control an order: name, arguments.
     """
 
     def __init__(
-        self, children: Children, store: ModelStore, emit: Callable[..., None], *, local: bool
+        self,
+        children: Children,
+        store: ModelStore,
+        emit: Callable[..., None],
+        *,
+        local: bool,
+        on_trial: Callable[[str], bool] = lambda digest: False,
+        order: Callable[[str, dict[str, Any]], None] = lambda name, args: None,
     ) -> None:
         self._children = children
         self._store = store
         self._emit = emit
         self._generation = 0
+        self._started = 0
         self._proved_generation = 0
         self._digest = ""
         self._local = local
+        self._on_trial = on_trial
+        self._order = order
         self._workers: dict[int, Child] = {}
+        self._kept: dict[int, str] = {}
         spec = children.remote()
         self._remote = None if spec is None else Child(spec)
         self._remote_started = False
@@ -77,6 +95,34 @@ class PolicyWorkers:
             if child.pid == pid:
                 self._proved_generation = max(self._proved_generation, generation)
 
+    @property
+    def generation(self) -> int:
+        """Of the worker that runs what is current."""
+        return self._generation
+
+    def give_up(self, reason: str) -> str | None:
+        """Roll back: no action of the current model is taken from now on, and the model before
+        drives, at once if its worker was kept.
+
+        Returns:
+            Why there is nothing to go back to, or ``None``.
+        """
+        if self._store.previous is None:
+            return "there is no previous model"
+        # First the arm: the model that comes back is read through before it is current.
+        self._order("end_trial", {"generation": self._generation, "keep": False})
+        try:
+            self._store.rollback(reason=reason)
+        except (ModelError, OSError) as error:
+            return str(error)
+        self._follow_store()
+        return None
+
+    def settle(self) -> None:
+        """The current model stays: the worker that was kept for going back may go."""
+        self._kept.clear()
+        self._order("end_trial", {"generation": self._generation, "keep": True})
+
     def end(self) -> None:
         for child in self._all():
             child.end(grace_s=1.0)
@@ -100,9 +146,15 @@ class PolicyWorkers:
         model = self._store.current
         if model is None or model.digest == self._digest:
             return
-        self._digest = model.digest
-        self._generation += 1
-        child = Child(self._children.policy(model, self._generation))
+        before, self._digest = self._digest, model.digest
+        trial = self._on_trial(model.digest)
+        if self._goes_back_to(model.digest):
+            return
+        self._kept.clear()
+        if trial and before:
+            self._kept[self._generation] = before
+        self._generation = self._started = self._started + 1
+        child = Child(self._children.policy(model, self._generation, trial=bool(self._kept)))
         child.start()
         self._workers[self._generation] = child
         if self._generation > 1:
@@ -112,6 +164,17 @@ class PolicyWorkers:
                 generation=self._generation,
                 digest=model.digest,
             )
+
+    def _goes_back_to(self, digest: str) -> bool:
+        """Whether the worker that was kept has this model, and is asked again."""
+        for generation, kept in self._kept.items():
+            child = self._workers.get(generation)
+            if kept == digest and child is not None and child.alive:
+                self._order("end_trial", {"generation": self._generation, "keep": False})
+                self._generation = generation
+                self._kept.clear()
+                return True
+        return False
 
     def _ended(self, generation: int, child: Child, ended: Exit) -> None:
         if generation != self._generation:
@@ -139,5 +202,7 @@ class PolicyWorkers:
         if self._workers:
             # The worker that still serves has this model: nothing to start.
             self._digest = model.digest
+            self._on_trial(model.digest)
             self._generation = max(self._workers)
+            self._kept.clear()
         self._emit("rolled_back", "the new model does not load", digest=model.digest)

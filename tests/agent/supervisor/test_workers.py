@@ -33,8 +33,11 @@ class Scripted:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self.bad = ""
+        self.trials: list[int] = []
 
-    def policy(self, model: StoredModel, generation: int) -> ChildSpec:
+    def policy(self, model: StoredModel, generation: int, *, trial: bool = False) -> ChildSpec:
+        if trial:
+            self.trials.append(generation)
         code = _CANT_LOAD if model.digest == self.bad else _LOADS
         name = f"policy-{generation}"
         return ChildSpec(name=name, argv=[sys.executable, "-c", code], log=self._logs / name)
@@ -50,10 +53,23 @@ class Rig:
         self.store = store
         self.children = Scripted(logs)
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.workers = PolicyWorkers(self.children, store, self._emit, local=True)  # type: ignore[arg-type]
+        self.orders: list[tuple[int, bool]] = []
+        self.on_trial = False
+        self.workers = PolicyWorkers(
+            self.children,  # type: ignore[arg-type]
+            store,
+            self._emit,
+            local=True,
+            on_trial=lambda digest: self.on_trial,
+            order=self._order,
+        )
 
     def _emit(self, event: str, text: str, **fields: Any) -> None:
         self.events.append((event, fields))
+
+    def _order(self, name: str, args: dict[str, Any]) -> None:
+        assert name == "end_trial"
+        self.orders.append((args["generation"], args["keep"]))
 
     def heard(self, event: str) -> bool:
         return any(event == e for e, _ in self.events)
@@ -116,3 +132,69 @@ def test_the_first_model_is_tried_again_and_again(rig: Rig) -> None:
     assert rig.store.current is not None
     assert rig.store.current.digest == bad.digest
     assert not rig.heard("rolled_back")
+
+
+@pytest.fixture
+def release(rig: Rig, tiny_policy: Path, loaded: LoadedPolicy, tmp_path: Path) -> StoredModel:
+    """Another good model."""
+    tensors = {k: v + 2 for k, v in weights.trainable(loaded.policy).items()}
+    merge(tiny_policy, tensors, tmp_path / "release")
+    return rig.store.add(tmp_path / "release", origin="a release")
+
+
+def _take(rig: Rig, release: StoredModel, *, keep: bool) -> int:
+    """The pid of a release's worker, which has proved itself."""
+    rig.on_trial = keep
+    rig.store.promote(release)
+    rig.until(lambda: len(rig.pids()) == 2)
+    pid = rig.pids()[-1]
+    rig.workers.proved(pid)
+    rig.on_trial = False
+    return pid
+
+
+def test_a_release_that_is_given_up_leaves_the_worker_that_was_kept(
+    rig: Rig, release: StoredModel
+) -> None:
+    good, pid = rig.store.current, _serves(rig)
+    on_trial = _take(rig, release, keep=True)
+    assert rig.children.trials == [2]
+
+    assert rig.workers.give_up("it trips") is None
+
+    assert (rig.store.current, rig.orders[0]) == (good, (2, False))
+    # Control has retired the other one.
+    os.kill(on_trial, signal.SIGTERM)
+    rig.until(lambda: rig.pids() == [pid])
+    assert not rig.heard("process_restarted")
+    assert not rig.heard("process_ended")
+
+
+def test_without_one_that_was_kept_the_model_before_is_loaded_anew(
+    rig: Rig, release: StoredModel
+) -> None:
+    good, pid = rig.store.current, _serves(rig)
+    on_trial = _take(rig, release, keep=False)
+    os.kill(pid, signal.SIGTERM)
+    rig.until(lambda: rig.pids() == [on_trial])
+
+    assert rig.workers.give_up("it trips") is None
+
+    assert rig.store.current == good
+    assert rig.orders == [(2, False)]
+    rig.until(lambda: len(rig.pids()) == 2)
+    assert rig.workers.generation == 3
+
+
+def test_a_release_that_is_kept_lets_the_worker_before_go(rig: Rig, release: StoredModel) -> None:
+    _serves(rig)
+    _take(rig, release, keep=True)
+    rig.workers.settle()
+    assert rig.orders == [(2, True)]
+    assert rig.store.current == release
+
+
+def test_with_nothing_to_go_back_to_a_release_stays(rig: Rig) -> None:
+    _serves(rig)
+    assert rig.workers.give_up("it trips") == "there is no previous model"
+    assert rig.orders == []

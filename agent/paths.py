@@ -43,6 +43,16 @@ class StateDir:
         return self.root / "models"
 
     @property
+    def release_keys(self) -> Path:
+        """Whose releases this robot takes, when its owner didn't say."""
+        return self.root / "release.keys"
+
+    @property
+    def release_ledger(self) -> Path:
+        """The newest release that was met, and the one that the robot is pinned to."""
+        return self.models / "fleet.json"
+
+    @property
     def datasets(self) -> Path:
         return self.root / "datasets"
 
@@ -75,9 +85,24 @@ class StateDir:
         return self.root / "node.key"
 
     @property
+    def residual(self) -> Path:
+        """What updates lost by rounding, which the next one makes up for."""
+        return self.training / "residual"
+
+    @property
     def processors(self) -> Path:
         """The normaliser that this robot froze at its first training; it never travels."""
         return self.training / "processors"
+
+    @property
+    def probation(self) -> Path:
+        """Which release is on probation; whoever takes it writes it."""
+        return self.root / "probation.json"
+
+    @property
+    def probation_progress(self) -> Path:
+        """How far that has come; the supervisor writes it."""
+        return self.root / "probation_progress.json"
 
     @property
     def runtime(self) -> Path:

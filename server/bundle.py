@@ -1,8 +1,9 @@
 """The app bundle that Flower wants for a run: a name and two references, and no code.
 
 Flower unpacks it and imports what it references with the bundle's folder first on the path. There
-is nothing there to import, so that ``server.rounds.app`` and ``agent.clientapp`` are those which
-are installed on the server and on each robot: a robot runs only what its owner installed.
+is nothing there to import, so that ``server.rounds.app`` and ``agent.federation.clientapp`` are
+those which are installed on the server and on each robot: a robot runs only what its owner
+installed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ publisher = "armada"
 
 [tool.flwr.app.components]
 serverapp = "server.rounds.app:app"
-clientapp = "agent.clientapp:app"
+clientapp = "agent.federation.clientapp:app"
 
 [tool.flwr.app.config]
 round-id = 0

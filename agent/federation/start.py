@@ -16,13 +16,14 @@ from typing import Any
 
 from torch import Tensor
 
+from agent.federation.base import stored
 from agent.federation.fetch import fetch_file
 from agent.federation.jobs.job import Job
-from agent.federation.wire import OTHER_BASE, Order
+from agent.federation.wire import Order
 from agent.fleet import FleetClient
 from agent.policy import atomic, weights
 from agent.policy.parts import trainable_names
-from agent.policy.store import WEIGHTS, ModelStore
+from agent.policy.store import WEIGHTS
 from agent.training.home import Home
 from robots.errors import FederationError, ModelError
 
@@ -46,16 +47,6 @@ class Start:
     tensors: dict[str, Tensor]
 
 
-def can_start(home: Home, order: Order) -> str:
-    """Why a job can't be begun here; empty: it can, or what it needs can be asked for."""
-    if home.server or _stored(home, order) is not None:
-        return ""
-    return (
-        f"{OTHER_BASE}: this robot has no policy with the frozen tensors "
-        f"{order.base_digest[:19]}… and no --federation.server to fetch it from"
-    )
-
-
 def find_start(home: Home, job: Job) -> Start:
     """Find it, or fetch what is missing.
 
@@ -64,22 +55,14 @@ def find_start(home: Home, job: Job) -> Start:
         ModelError: it isn't what was ordered.
     """
     order = job.order
-    policy = _stored(home, order) or _fetched_base(home, order)
+    model = stored(home, order)
+    policy = _fetched_base(home, order) if model is None else model.path
     names = trainable_names(policy)
     if weights.file_digest_parts(policy / WEIGHTS, names)[0] == order.start_digest:
         return Start(policy=policy, tensors=_trainable(policy / WEIGHTS, names))
     if not job.start.is_file():
         _fetch_weights(home, job, order)
     return Start(policy=policy, tensors=weights.load(job.start))
-
-
-def _stored(home: Home, order: Order) -> Path | None:
-    """A model of the robot's with the right frozen tensors; if one has it, with the right
-    trainable ones too."""
-    models = [m for m in ModelStore(home.state.models).list() if m.base_digest == order.base_digest]
-    right = [m for m in models if m.trainable_digest == order.start_digest]
-    found = next(iter(right or models), None)
-    return None if found is None else found.path
 
 
 def _trainable(path: Path, names: frozenset[str]) -> dict[str, Tensor]:

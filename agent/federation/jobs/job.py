@@ -29,6 +29,9 @@ from agent.federation.wire import Order
 from agent.policy import atomic
 from robots.errors import FederationError
 
+CHECKPOINT = "checkpoint.safetensors"
+"""As :mod:`agent.training.checkpoint` names it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
@@ -37,12 +40,12 @@ class Progress:
     Args:
         step: Optimiser steps done.
         steps: Of how many.
-        kept: Steps that the checkpoint holds.
+        loss: Of the last.
     """
 
     step: int = 0
     steps: int = 0
-    kept: int = 0
+    loss: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +53,12 @@ class Attempts:
     """How often a job was begun.
 
     Args:
-        count: Since its checkpoint last got on.
-        kept: Steps that the checkpoint held then.
+        count: Since its checkpoint was last written.
+        checkpoint: When that was, ns since 1970; 0: never.
     """
 
     count: int = 0
-    kept: int = 0
+    checkpoint: int = 0
 
 
 class Job:
@@ -118,6 +121,14 @@ class Job:
     @property
     def attempts(self) -> Attempts:
         return Attempts(**self._read("attempts.json"))
+
+    @property
+    def checkpoint(self) -> int:
+        """When its checkpoint was written, ns since 1970; 0: there is none."""
+        try:
+            return (self.folder / CHECKPOINT).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     @property
     def update(self) -> Path:

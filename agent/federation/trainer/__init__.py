@@ -1,0 +1,1 @@
+"""The process that does what the fleet's server ordered, when the robot has time for it."""

@@ -8,6 +8,7 @@ another release is installed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from flwr.proto.control_pb2 import (
     ListRunsRequest,
     RegisterNodeRequest,
     StartRunRequest,
+    StreamLogsRequest,
     UnregisterNodeRequest,
 )
 from flwr.supercore.control import ControlHttpClient
@@ -170,6 +172,18 @@ class FlowerControl:
         """
         try:
             self._client.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def logs(self, run_id: int) -> Iterator[str]:
+        """What a run that is over has said.
+
+        Raises:
+            FederationError: the SuperLink doesn't answer.
+        """
+        try:
+            for part in self._client.StreamLogs(StreamLogsRequest(run_id=run_id)):
+                yield str(part.log_output)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 

@@ -25,6 +25,9 @@ RECORDER_NICE = 3
 """Below the control loop, above the policy, which takes all that it gets: two cameras of 640×480
 need a fifth of two cores, and pictures that wait for longer than seconds are lost."""
 
+TRAINER_NICE = 5
+"""The processes that it starts add ten."""
+
 _EARLIER = 0.9
 """Of a request's deadline: the remote worker says that it is over before control gives it up."""
 
@@ -161,6 +164,18 @@ class Children:
         root = self._state.root
         argv, env = executor_command(root), flower_environment(root)
         return self._spec("executor", argv, env=env, forks=False)
+
+    def trainer(self) -> ChildSpec | None:
+        """Does what the fleet's server ordered, each job in a process of its own."""
+        if not self._config.federation.superlink:
+            return None
+        argv = self._module(
+            "agent.federation.trainer",
+            f"--state_dir={self._state.root.resolve()}",
+            f"--name={self._config.robot_name}",
+            f"--dataset_root={self._config.dataset_root.resolve()}",
+        )
+        return self._spec("trainer", argv, nice=TRAINER_NICE)
 
     def _guidance(self) -> list[str]:
         inference = self._config.inference

@@ -151,6 +151,7 @@ class Supervisor:
             children.link(),
             children.supernode(),
             children.executor(),
+            children.trainer(),
         ]
         return [spec for spec in specs if spec is not None]
 

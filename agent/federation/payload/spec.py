@@ -3,6 +3,7 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from robots.errors import ConfigError
@@ -49,3 +50,18 @@ class TrainsConfig:
                 raise ConfigError(
                     f"must be from {low:g} to {high:g}", field=f"--trains.{name}", value=value
                 )
+
+    def base_digest(self, trainable: str, frozen: str) -> str:
+        """What identifies the base policy of a fleet that trains so.
+
+        Args:
+            trainable, frozen: Digests of the two parts of the policy as LeRobot builds it, as
+                ``StoredModel`` and ``weights.file_digest_parts`` know them.
+
+        Returns:
+            ``full``: that of the frozen part; the other one is trained. ``lora``: one of both, for
+            adapters leave all of the policy alone.
+        """
+        if self.kind == "full":
+            return frozen
+        return f"sha256:{hashlib.sha256(f'{trainable} {frozen}'.encode()).hexdigest()}"

@@ -145,6 +145,8 @@ def _collect_overrides(config_class: type, args: list[str]) -> list[str]:
     if "policy" not in fields:
         return args
     reference = typing.get_type_hints(config_class)["policy"]
+    if not dataclasses.is_dataclass(reference):
+        return args
     own = {f.name for f in dataclasses.fields(reference)}
     kept: list[str] = []
     overrides: list[str] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.data.check.finding import Verdict
 from agent.data.split import split
-from robots.errors import ConfigError
+from robots.errors import ConfigError, DataError
 from robots.names import check_name
 
 
@@ -75,6 +75,24 @@ class DataEntry:
         """Episodes of a role, ``train`` or ``evaluation``, without those that are left out."""
         of: dict[str, tuple[int, ...]] = {"train": self.train, "evaluation": self.evaluation}
         return tuple(n for n in of[role] if n not in self.left_out)
+
+    def check_size(self, episodes: int, frames: int, where: str) -> None:
+        """Refuse a data set of another size than this one claims.
+
+        Raises:
+            DataError: it is.
+        """
+        for what, claimed, there in (
+            ("episodes", self.episodes, episodes),
+            ("frames", self.frames, frames),
+        ):
+            if claimed != there:
+                raise DataError(
+                    f"has {there} {what}, the catalogue claims {claimed}",
+                    field=self.name,
+                    value=where,
+                    remedy="Correct datasets.yaml, or get the data set that it means",
+                )
 
 
 def default_split(episodes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -82,17 +82,7 @@ class Listed:
         entry = self._entry(partition_id)
         where = self.catalogue.where(entry)
         info = open_info(where)
-        for what, claimed, there in (
-            ("episodes", entry.episodes, len(info.episodes)),
-            ("frames", entry.frames, info.frames),
-        ):
-            if claimed != there:
-                raise DataError(
-                    f"has {there} {what}, the catalogue claims {claimed}",
-                    field=entry.name,
-                    value=where,
-                    remedy="Correct datasets.yaml, or get the data set that it means",
-                )
+        entry.check_size(len(info.episodes), info.frames, where)
         episodes = entry.usable(self.role)
         if not episodes:
             raise DataError(

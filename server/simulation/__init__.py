@@ -1,0 +1,1 @@
+"""Flower's simulation with Flower's own strategies: for researchers, without a fleet."""

@@ -67,8 +67,11 @@ class Saver:
         self._quota_gb = quota_gb
         self._delete_unused = delete_unused
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._judged: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._unjudged = 0
+        self._judged: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
+        # Held by whoever goes by the numbers of episodes: deleting some changes those of others.
+        self._numbering = threading.Lock()
+        self._deleted = 0
+        self._room_due = False
         self._waiting: list[OpenEpisode] = []
         self._unsaved: list[_Job] = []
         self._thread = threading.Thread(target=self._run, name="saver")
@@ -152,9 +155,11 @@ class Saver:
         self._waiting.remove(job.episode)
 
     def _make_room(self) -> None:
-        if self._unjudged:
-            # Numbers must not change under the judge; there is a next time.
+        self._room_due = True
+        if not self._numbering.acquire(blocking=False):
+            # An episode is being judged, with little priority: it isn't waited for.
             return
+        self._room_due = False
         root = self._writer.root
         try:
             deleted = make_room(root, self._quota_gb, unused_too=self._delete_unused)
@@ -162,9 +167,12 @@ class Saver:
             logger.warning("no room could be made: %s", error)
         else:
             if deleted:
+                self._deleted += deleted
                 self._writer.recount()
                 message = f"the oldest {deleted} episodes were deleted: the quota is reached"
                 self._tell("deleted", episodes=deleted, message=message)
+        finally:
+            self._numbering.release()
         self.over_quota = size_b(root) > self._quota_gb * GB
 
     def _save(self, job: _Job) -> Saved | None:
@@ -187,20 +195,25 @@ class Saver:
         }
 
     def _have_judged(self, index: int) -> None:
-        self._unjudged += 1
-        self._judged.put(index)
+        self._judged.put((index, self._deleted))
 
     def _run_judge(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _JUDGE_NICE)
-        while (index := self._judged.get()) is not None:
-            try:
-                self._judge_one(index)
-            except FAILURES as error:
-                logger.exception("an episode could not be judged")
-                message = f"episode {index} could not be judged: {error}"
-                self._tell("checked", index=index, verdict="", message=message)
-            finally:
-                self._unjudged -= 1
+        while (job := self._judged.get()) is not None:
+            with self._numbering:
+                index = job[0] - (self._deleted - job[1])
+                if index >= 0:
+                    self._judge_or_tell(index)
+            if self._room_due:
+                self.make_room()
+
+    def _judge_or_tell(self, index: int) -> None:
+        try:
+            self._judge_one(index)
+        except FAILURES as error:
+            logger.exception("an episode could not be judged")
+            message = f"episode {index} could not be judged: {error}"
+            self._tell("checked", index=index, verdict="", message=message)
 
     def _judge_one(self, index: int) -> None:
         root = self._writer.root

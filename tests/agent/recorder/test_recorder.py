@@ -206,6 +206,26 @@ def test_a_second_session_goes_on_where_the_first_ended(control: Control) -> Non
     check_rows_and_pictures(control.root, episodes=2, length=10)
 
 
+def test_over_its_quota_the_oldest_episodes_go_while_it_records(control: Control) -> None:
+    control.up(quota_gb=3e-4, delete_unused=True)
+    for number in range(1, 5):
+        control.episode(25, number=number)
+        control.expect("saved")
+    deleted = control.expect("deleted")["episodes"]
+    assert control.hang_up() == 0
+    assert 1 <= deleted < 4
+    check_rows_and_pictures(control.root, episodes=opened(control.root).num_episodes, length=25)
+
+
+def test_over_its_quota_with_nothing_that_may_go_it_stops_recording(control: Control) -> None:
+    control.up(quota_gb=1e-5)
+    control.episode(25)
+    control.expect("saved")
+    assert "quota" in control.expect("full")["message"]
+    assert control.hang_up() == 0
+    check_rows_and_pictures(control.root, episodes=1, length=25)
+
+
 def test_a_discarded_episode_leaves_no_trace(control: Control) -> None:
     control.up()
     control.episode(10, save=False)

@@ -33,6 +33,10 @@ SHARED_WITH_SERVER = {
     "agent.policy.weights",
     "agent.training.arrays",
     "agent.training.config",
+    # Simulated clients: what is asked of them, their shares, and a policy that fits these.
+    "agent.data.open",
+    "agent.federation.simulation",
+    "agent.policy.init",
     # The policy server: what both ends say, and how a policy is asked.
     "agent.ipc",
     "agent.policy.continuation",

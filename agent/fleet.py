@@ -47,6 +47,22 @@ def open_channel(
     return grpc.secure_channel(address, credentials, options=_KEEPALIVE)
 
 
+_PASSING = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
+    # A connection that was reset in the middle of a stream.
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+}
+"""Codes of what may pass: the same call may succeed later."""
+
+
+class UnreachableError(FederationError):
+    """The server doesn't answer, or the connection was cut: the same may succeed later."""
+
+
 class FleetClient:
     """Calls with deadlines; what fails is a ``FederationError`` that says what and why.
 
@@ -79,6 +95,12 @@ class FleetClient:
             started: pb.Round = self._stub.StartRound(request, timeout=_START_S)
         return started
 
+    def cancel_round(self, number: int, by: str) -> pb.Round:
+        with self._errors():
+            request = pb.CancelRoundRequest(id=number, by=by)
+            cancelled: pb.Round = self._stub.CancelRound(request, timeout=_START_S)
+        return cancelled
+
     def watch_round(self, number: int, after: int = 0) -> Iterator[pb.RoundEvent]:
         """Events to the end of the round; a round lasts as long as it lasts: no deadline."""
         with self._errors():
@@ -97,14 +119,24 @@ class FleetClient:
 
     def manifest(self, version: int = 0) -> bytes:
         """The manifest's bytes; version 0 is the latest."""
-        with self._errors():
-            request = pb.GetManifestRequest(version=version)
-            return bytes(self._stub.GetManifest(request, timeout=_CALL_S).json)
+        return bytes(self.signed_manifest(version).json)
 
     def base(self) -> bytes:
         """The manifest of what the fleet starts from."""
+        return bytes(self.signed_base().json)
+
+    def signed_manifest(self, version: int = 0) -> pb.Manifest:
+        """A manifest's bytes and their signature; version 0 is the latest."""
         with self._errors():
-            return bytes(self._stub.GetBase(pb.GetBaseRequest(), timeout=_CALL_S).json)
+            request = pb.GetManifestRequest(version=version)
+            manifest: pb.Manifest = self._stub.GetManifest(request, timeout=_CALL_S)
+        return manifest
+
+    def signed_base(self) -> pb.Manifest:
+        """The same for what the fleet starts from."""
+        with self._errors():
+            manifest: pb.Manifest = self._stub.GetBase(pb.GetBaseRequest(), timeout=_CALL_S)
+        return manifest
 
     def fetch(self, version: int, file: str, offset: int, size: int) -> Iterator[pb.Chunk]:
         """A file of a release from ``offset`` on.
@@ -126,7 +158,8 @@ class FleetClient:
         try:
             yield
         except grpc.RpcError as error:
-            raise FederationError(self._explain(error)) from error
+            kind = UnreachableError if error.code() in _PASSING else FederationError
+            raise kind(self._explain(error)) from error
 
     def _explain(self, error: grpc.RpcError) -> str:
         code, details = error.code(), error.details() or ""

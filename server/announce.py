@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.link.messages import ReleaseNotice, Topics, encode
 from server.config import ServerConfig
-from server.releases import Releases
+from server.registry.releases import Releases
 
 _KEEPALIVE_S = 20
 

@@ -28,7 +28,7 @@ from server.announce import Announcer
 from server.config import ServerConfig
 from server.flower_control import FlowerControl
 from server.registrar import Registrar
-from server.releases import Releases
+from server.registry.releases import Releases
 from server.rounds.rounds import Rounds
 from server.service import FleetService, serve
 from server.tokens import Tokens

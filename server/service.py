@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import formatdate
-from typing import Any, NoReturn
 
 import grpc
 
 from agent.proto import fleet_pb2 as pb
-from agent.proto.fleet_pb2_grpc import FleetServicer, add_FleetServicer_to_server
+from agent.proto.fleet_pb2_grpc import add_FleetServicer_to_server
 from agent.training.config import TrainConfig
-from robots.errors import ArmadaError, ConfigError, FederationError
-from server.releases import Releases
-from server.rounds.rounds import NoSuchRoundError, RoundBusyError, RoundRecord, Rounds
+from robots.errors import ConfigError
+from server.registry.releases import Releases
+from server.registry.service import ReleaseService
+from server.rounds.rounds import RoundRecord, Rounds
 from server.rounds.spec import RoundSpec
+from server.status import as_status
 
-CHUNK_BYTES = 1 << 20
 _MAX_STREAMS = 64
 """Streams hold a thread each; further callers wait until their deadline."""
 
 
-class FleetService(FleetServicer):
+class FleetService(ReleaseService):
     """Answers from the rounds and releases on disk.
 
     Args:
@@ -33,17 +31,17 @@ class FleetService(FleetServicer):
     """
 
     def __init__(self, rounds: Rounds, releases: Releases) -> None:
+        super().__init__(releases)
         self._rounds = rounds
-        self._releases = releases
 
     def StartRound(self, request: pb.StartRoundRequest, context: grpc.ServicerContext) -> pb.Round:
-        with _as_status(context):
+        with as_status(context):
             return _round(self._rounds.start(spec_of(request)))
 
     def WatchRound(
         self, request: pb.WatchRoundRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.RoundEvent]:
-        with _as_status(context):
+        with as_status(context):
             for event in self._rounds.follow(
                 request.id, after=request.after, alive=context.is_active
             ):
@@ -58,37 +56,6 @@ class FleetService(FleetServicer):
         self, request: pb.ListRoundsRequest, context: grpc.ServicerContext
     ) -> pb.ListRoundsResponse:
         return pb.ListRoundsResponse(rounds=[_round(r) for r in self._rounds.all()])
-
-    def ListReleases(
-        self, request: pb.ListReleasesRequest, context: grpc.ServicerContext
-    ) -> pb.ListReleasesResponse:
-        # `armada doctor` compares clocks: the SuperLink refuses a robot whose clock is ahead.
-        context.send_initial_metadata((("date", formatdate(usegmt=True)),))
-        manifests = [self._releases.manifest(v) for v in self._releases.versions()]
-        return pb.ListReleasesResponse(releases=[_release(m) for m in manifests])
-
-    def GetManifest(
-        self, request: pb.GetManifestRequest, context: grpc.ServicerContext
-    ) -> pb.Manifest:
-        with _as_status(context):
-            return pb.Manifest(json=self._releases.manifest_bytes(request.version))
-
-    def FetchRelease(
-        self, request: pb.FetchReleaseRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.Chunk]:
-        with _as_status(context):
-            path = self._releases.file(request.version, request.file)
-            total = path.stat().st_size
-            if request.offset > total:
-                raise ConfigError(
-                    f"is beyond the file's {total} bytes", field="offset", value=request.offset
-                )
-            with path.open("rb") as file:
-                offset = request.offset
-                file.seek(offset)
-                while data := file.read(CHUNK_BYTES):
-                    yield pb.Chunk(offset=offset, data=data, total=total)
-                    offset += len(data)
 
 
 def serve(
@@ -168,39 +135,3 @@ def _round(record: RoundRecord) -> pb.Round:
         request=request_of(record.spec),
         releases=record.releases,
     )
-
-
-def _release(manifest: dict[str, Any]) -> pb.Release:
-    return pb.Release(
-        version=manifest["version"],
-        digest=manifest["digest"],
-        trainable_digest=manifest["trainable_digest"],
-        base_digest=manifest["base_digest"],
-        time=manifest["time"],
-        round=manifest["round"],
-        participants=[p.get("robot", p["node"]) for p in manifest["participants"]],
-        samples=manifest["samples"],
-    )
-
-
-@contextlib.contextmanager
-def _as_status(context: grpc.ServicerContext) -> Iterator[None]:
-    """Turn what Armada raises into gRPC's codes."""
-    try:
-        yield
-    except ArmadaError as error:
-        _abort(context, error)
-
-
-def _abort(context: grpc.ServicerContext, error: ArmadaError) -> NoReturn:
-    code = grpc.StatusCode.INTERNAL
-    if isinstance(error, ConfigError):
-        code = grpc.StatusCode.INVALID_ARGUMENT
-    elif isinstance(error, RoundBusyError):
-        code = grpc.StatusCode.FAILED_PRECONDITION
-    elif isinstance(error, NoSuchRoundError) or error.field in ("version", "file"):
-        code = grpc.StatusCode.NOT_FOUND
-    elif isinstance(error, FederationError):
-        code = grpc.StatusCode.UNAVAILABLE
-    context.abort(code, str(error))
-    raise AssertionError("abort raises")

@@ -23,6 +23,10 @@ SHARED_WITH_SERVER = {
     "agent.fleet",
     "agent.link.messages",
     "agent.proto",
+    # What a release is, and whose.
+    "agent.releases.delta",
+    "agent.releases.manifest",
+    "agent.releases.signature",
     # Weights, and the policy folder that a release is.
     "agent.federation.payload",
     "agent.policy.atomic",

@@ -219,7 +219,7 @@ def _pull(argv: list[str]) -> int:
     from agent.commands.models_config import PullConfig
     from agent.commands.parsing import parse
     from agent.fleet import FleetClient
-    from agent.releases import Puller
+    from agent.releases.pull import Puller
     from agent.training.home import Home
 
     config = parse(PullConfig, argv, prog="armada models pull", positional=("version",))

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.fleet import FleetClient
+from agent.fleet import FleetClient, UnreachableError
 from agent.policy.atomic import sha256
 from robots.errors import FederationError, ModelError
 
@@ -46,7 +46,8 @@ def fetch_file(
         folder: Where it is kept, under ``<digest>.partial``.
 
     Raises:
-        FederationError: the connection was cut; what came is kept.
+        UnreachableError: the connection was cut; what came is kept.
+        FederationError: the server has no such file.
         ModelError: the sha256 is wrong.
     """
     partial = folder / f"{digest}.partial"
@@ -65,7 +66,7 @@ def fetch_file(
         out.flush()
         os.fsync(out.fileno())
     if offset < size:
-        raise FederationError(f"the server ended the file after {offset} of {size} bytes")
+        raise UnreachableError(f"the server ended the file after {offset} of {size} bytes")
     got = sha256(partial)
     if got != digest:
         partial.unlink()

@@ -1,10 +1,10 @@
-"""The models of one robot: immutable folders, and three names for them.
+"""The models of one robot: immutable folders, and four names for them.
 
 ::
 
     models/
     ├── objects/<first 16 hex of the digest>/    a policy folder and object.json
-    ├── candidate, current, previous             symbolic links into objects/
+    ├── candidate, current, previous, base       symbolic links into objects/
     └── history.jsonl                            what became what, when and why
 
 A name changes in one step and an object never changes: readers need no lock. Writers take turns by
@@ -38,8 +38,8 @@ _KEEP = 5
 """Objects that stay besides those that have a name: some GB at true size."""
 
 Origin = str | dict[str, Any]
-Pointer = Literal["candidate", "current", "previous"]
-POINTERS: tuple[Pointer, ...] = ("candidate", "current", "previous")
+Pointer = Literal["candidate", "current", "previous", "base"]
+POINTERS: tuple[Pointer, ...] = ("candidate", "current", "previous", "base")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +103,12 @@ class ModelStore:
     def pending(self) -> StoredModel | None:
         """The candidate: what waits for its trial on the held-out episodes."""
         return self._at("candidate")
+
+    @property
+    def base(self) -> StoredModel | None:
+        """What the robot was started from, or what its fleet starts from: releases are merged into
+        it, and it is never pruned."""
+        return self._at("base")
 
     def list(self) -> builtins.list[StoredModel]:
         """All models, newest first."""
@@ -202,7 +208,14 @@ class ModelStore:
             return current
         model = self.add(folder, origin=policy_path)
         self._log("import", model, source=source, path=policy_path)
+        self.base_on(model)
         return self.promote(model, reason=f"--policy.path={policy_path}")
+
+    def base_on(self, model: StoredModel) -> None:
+        """Merge releases into this model from now on."""
+        with self._writing():
+            self._point("base", model)
+            self._log("base", model)
 
     def candidate(self, model: str | StoredModel, *, reason: str = "") -> StoredModel:
         """Make a model, or the newest one of a digest, the candidate.

@@ -239,7 +239,7 @@ class ListReleasesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Release(_message.Message):
-    __slots__ = ("version", "digest", "trainable_digest", "base_digest", "time", "round", "participants", "samples")
+    __slots__ = ("version", "digest", "trainable_digest", "base_digest", "time", "round", "participants", "samples", "bytes", "delta_bytes", "encoding")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     TRAINABLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +248,9 @@ class Release(_message.Message):
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARTICIPANTS_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    DELTA_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
     version: int
     digest: str
     trainable_digest: str
@@ -256,13 +259,18 @@ class Release(_message.Message):
     round: int
     participants: _containers.RepeatedScalarFieldContainer[str]
     samples: int
-    def __init__(self, version: _Optional[int] = ..., digest: _Optional[str] = ..., trainable_digest: _Optional[str] = ..., base_digest: _Optional[str] = ..., time: _Optional[float] = ..., round: _Optional[int] = ..., participants: _Optional[_Iterable[str]] = ..., samples: _Optional[int] = ...) -> None: ...
+    bytes: int
+    delta_bytes: int
+    encoding: str
+    def __init__(self, version: _Optional[int] = ..., digest: _Optional[str] = ..., trainable_digest: _Optional[str] = ..., base_digest: _Optional[str] = ..., time: _Optional[float] = ..., round: _Optional[int] = ..., participants: _Optional[_Iterable[str]] = ..., samples: _Optional[int] = ..., bytes: _Optional[int] = ..., delta_bytes: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
 
 class ListReleasesResponse(_message.Message):
-    __slots__ = ("releases",)
+    __slots__ = ("releases", "release_key")
     RELEASES_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_KEY_FIELD_NUMBER: _ClassVar[int]
     releases: _containers.RepeatedCompositeFieldContainer[Release]
-    def __init__(self, releases: _Optional[_Iterable[_Union[Release, _Mapping]]] = ...) -> None: ...
+    release_key: str
+    def __init__(self, releases: _Optional[_Iterable[_Union[Release, _Mapping]]] = ..., release_key: _Optional[str] = ...) -> None: ...
 
 class GetManifestRequest(_message.Message):
     __slots__ = ("version",)
@@ -271,10 +279,12 @@ class GetManifestRequest(_message.Message):
     def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("json",)
+    __slots__ = ("json", "signature")
     JSON_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     json: bytes
-    def __init__(self, json: _Optional[bytes] = ...) -> None: ...
+    signature: bytes
+    def __init__(self, json: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class FetchReleaseRequest(_message.Message):
     __slots__ = ("version", "file", "offset")

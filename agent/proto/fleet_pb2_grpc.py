@@ -171,7 +171,7 @@ class FleetServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetManifest(self, request, context):
-        """The manifest of a release: JSON, byte for byte as it was written.
+        """The manifest of a release: JSON, byte for byte as it was written, and its signature.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,7 +185,7 @@ class FleetServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FetchRelease(self, request, context):
-        """A file of a release from `offset` on, in chunks of at most 1 MiB.
+        """A file of a release from `offset` on, in chunks of at most 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,7 +19,7 @@ from robots.errors import ArmadaError, FederationError
 from server.base import open_base
 from server.events import EventFile
 from server.paths import ServerState
-from server.releases import Releases
+from server.registry.releases import Releases
 from server.rounds.grid import WatchedGrid
 from server.rounds.spec import RoundSpec
 from server.rounds.strategy import TrainablePartFedAvg

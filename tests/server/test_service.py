@@ -16,10 +16,11 @@ from agent.training.config import TrainConfig
 from robots.errors import ConfigError, FederationError
 from server.base import Base
 from server.events import EventFile
-from server.releases import TRAINABLE, Releases
+from server.registry.releases import TRAINABLE, Releases
+from server.registry.service import CHUNK_BYTES
 from server.rounds.rounds import Rounds
 from server.rounds.spec import RoundSpec
-from server.service import CHUNK_BYTES, FleetService, request_of, serve, spec_of
+from server.service import FleetService, request_of, serve, spec_of
 from tests.helpers import free_port
 
 

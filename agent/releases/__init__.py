@@ -1,0 +1,1 @@
+"""A robot's way from a release on the fleet's server to its own ``current``."""

@@ -1,0 +1,91 @@
+"""Takes a release: ``python -m agent.releases --state_dir=… --server=…``, in a process of its own,
+niced. It prints one JSON line an event.
+
+======  ========================================================================================
+status  means
+======  ========================================================================================
+0       promoted, or nothing to do
+2       it can't be taken, now or later: not signed, changed, of another base, or no such release
+3       refused: worse on this robot's episodes
+4       left alone: the robot is pinned to what it has
+75      the server couldn't be reached, or the disk was full: the same may succeed later
+======  ========================================================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from agent.fleet import FleetClient, UnreachableError
+from agent.paths import StateDir
+from agent.releases.outcome import FAILED, LATER, PINNED, REFUSED, TAKEN
+from agent.releases.pull import PinnedError, Puller
+from agent.releases.signature import configured_keys
+from agent.training.home import Home
+from robots.errors import ArmadaError
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m agent.releases")
+    parser.add_argument("--state_dir", required=True, type=Path)
+    parser.add_argument("--server", required=True, help="host:port of the fleet's gRPC service")
+    parser.add_argument("--version", type=int, default=0, help="0: the latest")
+    parser.add_argument(
+        "--announced", action="store_true", help="the version is a notice's: never go back to it"
+    )
+    parser.add_argument("--dataset-root", "--dataset_root", type=Path, default=None)
+    parser.add_argument("--root-certificates", "--root_certificates", default="")
+    parser.add_argument(
+        "--release-key", "--release_key", default="", help="a key, or a file of keys"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """Pull and consider one release; the exit status."""
+    args = _parse(argv)
+    os.nice(10)
+    state = StateDir(args.state_dir)
+    home = Home.of(
+        {
+            "name": args.state_dir.name,
+            "state-dir": str(args.state_dir),
+            "dataset-root": str(args.dataset_root or state.default_dataset),
+        }
+    )
+
+    def emit(kind: str, **data: Any) -> None:
+        line = json.dumps({"event": kind, "time": time.time(), **data})
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    about = {"version": args.version} if args.version else {}
+    try:
+        keys = configured_keys(args.release_key)
+        with FleetClient(args.server, args.root_certificates) as client:
+            puller = Puller(client, home, emit, keys=keys)
+            model = puller.pull(args.version, announced=args.announced)
+            return TAKEN if puller.consider(model) else REFUSED
+    except PinnedError as error:
+        emit("release_ignored", reason=str(error), **about)
+        return PINNED
+    except (UnreachableError, OSError) as error:
+        emit("release_delayed", reason=str(error), **about)
+        return LATER
+    except ArmadaError as error:
+        emit("release_failed", reason=str(error), **about)
+        return FAILED
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    sys.exit(main(sys.argv[1:]))

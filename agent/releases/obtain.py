@@ -1,0 +1,117 @@
+"""The trained tensors of a release, by the way that costs the fewest bytes.
+
+A robot that holds an earlier release needs only what changed since, release by release; one that
+was away for long, or holds nothing of the fleet's, needs the whole file. What decides is what is
+still to come, with what earlier attempts left counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from agent.policy import weights
+from agent.policy.store import WEIGHTS, ModelStore
+from agent.releases import delta
+from agent.releases.manifest import BASE, TRAINABLE, Delta, Manifest
+from agent.releases.transfer import Emit, Transfer
+from robots.errors import ModelError
+
+Ask = Callable[[int], Manifest]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One delta on the way.
+
+    Args:
+        manifest: Of the release that it leads to.
+        delta: The manifest's.
+    """
+
+    manifest: Manifest
+    delta: Delta
+
+
+def held(store: ModelStore) -> dict[str, Path]:
+    """Weights files of a robot's models, by the digest of their trained tensors."""
+    return {m.trainable_digest: m.path / WEIGHTS for m in reversed(store.list())}
+
+
+def obtain(
+    transfer: Transfer, manifest: Manifest, ask: Ask, at_hand: Mapping[str, Path], emit: Emit
+) -> dict[str, Tensor]:
+    """The trained tensors of a release, fp32, as its manifest says.
+
+    Args:
+        transfer: Fetches.
+        manifest: Of the release.
+        ask: For the manifest of another one.
+        at_hand: Weights files that the robot has, by the digest of their trained tensors.
+        emit: Where events go.
+
+    Raises:
+        UnreachableError: the connection was cut; what came is kept.
+        FederationError: the server hasn't got what it announced.
+        ModelError: what came isn't what the manifest says.
+    """
+    steps = route(transfer, manifest, ask, at_hand)
+    if steps:
+        tensors, files = _by_deltas(transfer, steps, at_hand)
+        if weights.digest(tensors) == manifest.trainable_digest:
+            for file in files:
+                file.unlink()
+            return tensors
+        # What the robot holds was damaged: the whole file doesn't depend on it.
+        emit("release_delta_unfit", version=manifest.version, reason="led to other tensors")
+        for file in files:
+            file.unlink()
+    path = transfer.fetch(manifest, TRAINABLE)
+    tensors = weights.load(path)
+    found = weights.digest(tensors)
+    path.unlink()
+    if found != manifest.trainable_digest:
+        raise ModelError("isn't the manifest's", field="trainable digest", value=found)
+    return tensors
+
+
+def route(
+    transfer: Transfer, manifest: Manifest, ask: Ask, at_hand: Mapping[str, Path]
+) -> list[Step]:
+    """The deltas that lead to a release, oldest first; none if the whole file is cheaper, or if no
+    chain ends at what the robot has."""
+    steps: list[Step] = []
+    cost, whole = 0, transfer.missing(manifest, TRAINABLE)
+    while manifest.delta is not None:
+        cost += transfer.missing(manifest, manifest.delta.file)
+        if cost >= whole:
+            break
+        steps.append(Step(manifest, manifest.delta))
+        if manifest.delta.from_digest in at_hand:
+            return steps[::-1]
+        if manifest.delta.from_version == BASE:
+            break
+        manifest = ask(manifest.delta.from_version)
+        if manifest.trainable_digest != steps[-1].delta.from_digest:
+            break
+    return []
+
+
+def _by_deltas(
+    transfer: Transfer, steps: list[Step], at_hand: Mapping[str, Path]
+) -> tuple[dict[str, Tensor], list[Path]]:
+    source = at_hand[steps[0].delta.from_digest]
+    tensors: dict[str, Tensor] = {}
+    files = [transfer.fetch(step.manifest, step.delta.file) for step in steps]
+    for step, file in zip(steps, files, strict=True):
+        change = delta.unpack(file, step.delta.unpacked)
+        if not tensors:
+            tensors = {
+                name: tensor.float()
+                for name, tensor in weights.load(source, delta.names(change)).items()
+            }
+        tensors = delta.apply(tensors, change, step.delta.encoding)
+    return tensors, files

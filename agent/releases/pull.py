@@ -1,0 +1,197 @@
+"""One robot takes one release: verify, fetch, merge, compare, promote or refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agent.fleet import FleetClient
+from agent.policy.merge import merge
+from agent.policy.store import ModelStore, StoredModel
+from agent.releases.base import fetch_base
+from agent.releases.ledger import ReleaseLedger
+from agent.releases.manifest import Manifest
+from agent.releases.obtain import held, obtain
+from agent.releases.signed import LATEST, SignedManifests
+from agent.releases.transfer import WAITS_S, Emit, Transfer
+from agent.releases.trust import TrustedKeys
+from agent.training.home import Home
+from agent.training.measure import measure
+from robots.errors import DataError, ModelError
+
+TOLERANCE = 0.02
+"""A candidate may be this much worse, relatively: the error of a few held-out episodes is no more
+exact than that, since the policy's noise differs from chunk to chunk."""
+
+
+class PinnedError(ModelError):
+    """The robot is to stay on the model that it has."""
+
+
+class Puller:
+    """One robot's way from a release to its ``current``.
+
+    Args:
+        client: Of the fleet's server.
+        home: The robot's state, episodes and settings.
+        emit: Where events go: ``emit(kind, **data)``.
+        keys: Whose releases it takes; none: of whom it took the first.
+        waits_s: Between attempts to fetch that brought nothing.
+    """
+
+    def __init__(
+        self,
+        client: FleetClient,
+        home: Home,
+        emit: Emit,
+        *,
+        keys: tuple[str, ...] = (),
+        waits_s: Sequence[float] = WAITS_S,
+    ) -> None:
+        self._home = home
+        self._emit = emit
+        self._store = ModelStore(home.state.models)
+        self._incoming = home.state.models / "incoming"
+        self._ledger = ReleaseLedger(home.state.release_ledger)
+        trusted = TrustedKeys(home.state.release_keys, keys)
+        self._manifests = SignedManifests(client, trusted, emit)
+        self._transfer = Transfer(client, self._incoming, emit, waits_s)
+
+    def pull(self, version: int = LATEST, *, announced: bool = False) -> StoredModel:
+        """Fetch, verify and merge a release into the robot's own base; it is the candidate then.
+
+        Args:
+            version: ``LATEST``, or which.
+            announced: The number is a notice's, not a person's: an older one isn't taken.
+
+        Raises:
+            PinnedError: the robot stays on what it has.
+            UnreachableError: the server can't be reached, or the connection was cut.
+            FederationError: it has no such release.
+            ModelError: another base policy, or anything that doesn't verify.
+        """
+        pin = self._ledger.pin
+        if pin is not None:
+            raise PinnedError(
+                f"this robot stays on it ({pin.reason})",
+                field="pinned model",
+                value=pin.digest.removeprefix("sha256:")[:12],
+                remedy="armada models unpin",
+            )
+        base = self._store.base or self._store.current
+        if base is None:
+            raise ModelError(
+                "the robot has no policy yet",
+                remedy="Give armada run a --policy.path, or: armada models pull --base=true",
+            )
+        with self._alone():
+            manifest, key = self._manifests.release(version)
+            self._ledger.meet(manifest, key, asked=version != LATEST and not announced)
+            _check_base(manifest, base)
+            there = next((m for m in self._store.list() if m.digest == manifest.digest), None)
+            model = there or self._fetch(manifest, base)
+        self._store.candidate(model.digest, reason=f"release {manifest.version}")
+        self._emit("release_pulled", version=manifest.version, digest=model.digest)
+        return model
+
+    def pull_base(self) -> StoredModel:
+        """Fetch what the fleet starts from; it is the base of every merge from then on.
+
+        Raises:
+            UnreachableError: the server can't be reached, or the connection was cut.
+            FederationError, ModelError: as above.
+        """
+        with self._alone():
+            manifest = self._manifests.base()
+            return fetch_base(self._transfer, manifest, self._store, self._incoming, self._emit)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two that fetch the same file would write into one another's."""
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        with (self._incoming / ".lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _fetch(self, manifest: Manifest, base: StoredModel) -> StoredModel:
+        tensors = obtain(
+            self._transfer,
+            manifest,
+            lambda version: self._manifests.release(version)[0],
+            held(self._store),
+            self._emit,
+        )
+        current = self._store.current
+        folder = self._incoming / f"merged-{os.getpid()}"
+        try:
+            merge(base.path, tensors, folder)
+            return self._store.add(
+                folder,
+                origin={
+                    "release": manifest.version,
+                    "digest": manifest.digest,
+                    "round": manifest.about.get("round"),
+                },
+                parent=None if current is None else current.digest,
+            )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def consider(self, candidate: StoredModel) -> bool:
+        """Compare the candidate with what is current, and promote it unless it is worse.
+
+        Both are measured on the same held-out episodes with the same noise. A robot without any has
+        nothing to compare on: the release is taken, and the event says so.
+
+        Raises:
+            ModelError: the candidate doesn't load or doesn't act in finite numbers.
+        """
+        current = self._store.current
+        if current is not None and current.digest == candidate.digest:
+            self._emit("release_current", digest=candidate.digest)
+            return True
+        numbers: dict[str, Any] = {"digest": candidate.digest}
+        try:
+            numbers["error_candidate"] = self._error(candidate)
+            if current is not None:
+                numbers["error_current"] = self._error(current)
+        except DataError as error:
+            numbers["not_compared"] = str(error)
+        worse = numbers.get("error_candidate", 0.0) > numbers.get("error_current", float("inf")) * (
+            1 + TOLERANCE
+        )
+        if worse:
+            self._emit(
+                "release_refused", reason="worse on this robot's held-out episodes", **numbers
+            )
+            return False
+        self._store.promote(candidate.digest)
+        self._emit("release_promoted", **numbers)
+        return True
+
+    def _error(self, model: StoredModel) -> float:
+        home = self._home
+        error, _ = measure(
+            policy_path=model.path,
+            processors=home.state.processors,
+            dataset_root=home.dataset_root,
+            rename_map=home.rename_map,
+            device=home.device,
+            threads=home.threads,
+        )
+        return error
+
+
+def _check_base(manifest: Manifest, base: StoredModel) -> None:
+    """Raises: ModelError if the release belongs to another base policy."""
+    if manifest.base_digest != base.base_digest:
+        raise ModelError(
+            f"release {manifest.version} belongs to another base policy "
+            f"({manifest.base_digest[:19]}…, this robot's is {base.base_digest[:19]}…)",
+            remedy="Start the robot and the server from the same --policy.path, or take the "
+            "fleet's: armada models pull --base=true",
+        )

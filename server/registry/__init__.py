@@ -1,0 +1,1 @@
+"""The releases of a fleet: made, signed, kept and served."""

@@ -182,6 +182,8 @@ def main(argv: list[str]) -> None:
     from agent.federation.watchdog import Watchdog
 
     logs.configure()
+    # It writes its lines itself.
+    logging.getLogger("flwr").propagate = False
     args = _parse(argv)
     port = _free_port()
     sys.argv = ["flower-supernode", *flower_arguments(args, port)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.training.home import Home
-from agent.training.train import TrainResult
+
+if TYPE_CHECKING:
+    from agent.training.train import TrainResult
 
 NUM_EXAMPLES = "num-examples"
 HELD_OUT_ERROR = "held-out-error"

@@ -23,7 +23,7 @@ def certs(argv: list[str]) -> int:
     from server.commands.admin_config import CertsConfig
 
     config = parse(CertsConfig, argv, prog="armada server certs", positional=("folder",))
-    made = make_certs(Path(config.folder), config.hosts, fleet=config.fleet)
+    made = make_certs(Path(config.folder), config.names, fleet=config.fleet)
     console = Console()
     _print(console, f"server: --tls_cert={made.cert} --tls_key={made.key} --tls_ca={made.ca}")
     _print(console, f"robots and operators: a copy of {made.ca}")

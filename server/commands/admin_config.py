@@ -3,7 +3,7 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from robots.errors import ConfigError
@@ -19,7 +19,7 @@ class CertsConfig:
     folder: str = ""
     # Names and addresses under which robots and operators reach the server, such as
     # fleet.example.org,192.168.1.20; localhost is always one of them.
-    hosts: list[str] = field(default_factory=list)
+    hosts: str = ""
     fleet: str = "default"
 
     def __post_init__(self) -> None:
@@ -30,7 +30,11 @@ class CertsConfig:
                 field="certs",
                 remedy="Use `armada server certs FOLDER --hosts=fleet.example.org`",
             )
-        self.hosts = [host for word in self.hosts for host in word.split(",") if host]
+
+    @property
+    def names(self) -> list[str]:
+        """The hosts, one by one."""
+        return [host.strip() for host in self.hosts.split(",") if host.strip()]
 
 
 @dataclass(kw_only=True)

@@ -6,6 +6,7 @@ of another can't be mixed, since each message and each manifest names the digest
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from agent.federation.payload import trained
+from agent.federation.payload.spec import TrainsConfig
 from agent.policy import weights
 from agent.policy.atomic import write_text
 from agent.policy.merge import copy_policy
@@ -29,8 +32,9 @@ class Base:
         folder: ``…/base`` in the server's state.
         source: The ``--policy.path`` that it came from.
         digest: Of the whole policy.
-        base_digest: Of the frozen tensors.
-        trainable_digest: Of the trainable tensors.
+        base_digest: Of what training leaves alone.
+        trainable_digest: Of the tensors that the fleet trains.
+        trains: Which these are.
     """
 
     folder: Path
@@ -38,13 +42,14 @@ class Base:
     digest: str
     base_digest: str
     trainable_digest: str
+    trains: TrainsConfig
 
     @property
     def pretrained_model(self) -> Path:
         return self.folder / "pretrained_model"
 
     def trainable(self) -> dict[str, Tensor]:
-        """The trainable tensors, fp32 as they travel."""
+        """The tensors that the fleet trains as it began with them, fp32."""
         return weights.load(self.folder / "trainable.safetensors")
 
 
@@ -60,15 +65,17 @@ def open_base(folder: Path) -> Base:
         raise ModelError(
             "no base policy was imported", field="--state_dir", value=folder.parent
         ) from error
-    return Base(folder=folder, **record)
+    trains = TrainsConfig(**record.pop("trains"))
+    return Base(folder=folder, trains=trains, **record)
 
 
-def import_base(policy_path: str, folder: Path) -> Base:
+def import_base(policy_path: str, folder: Path, trains: TrainsConfig | None = None) -> Base:
     """Copy a policy into the server's state, or find it there.
 
     Args:
         policy_path: A ``pretrained_model`` folder or a hub id.
         folder: ``…/base``.
+        trains: Which tensors the fleet trains; None: those that the policy itself trains.
 
     Raises:
         ModelError: the policy doesn't load, or trains nothing.
@@ -83,6 +90,13 @@ def import_base(policy_path: str, folder: Path) -> Base:
                 value=policy_path,
                 remedy="Give another --state_dir for another base policy",
             )
+        if trains is not None and trains != base.trains:
+            raise ConfigError(
+                f"this server's state belongs to a fleet with {base.trains}",
+                field="--trains",
+                value=trains,
+                remedy="Give another --state_dir: releases of one can't follow those of the other",
+            )
         return base
     if not policy_path:
         raise ConfigError(
@@ -90,31 +104,26 @@ def import_base(policy_path: str, folder: Path) -> Base:
             field="--policy.path",
             remedy="Give a folder or a hub id, such as lerobot/smolvla_base",
         )
-    return _import(policy_path, folder)
+    return _import(policy_path, folder, trains or TrainsConfig())
 
 
-def _import(policy_path: str, folder: Path) -> Base:
+def _import(policy_path: str, folder: Path, trains: TrainsConfig) -> Base:
     from agent.policy.hub import policy_folder
-    from agent.policy.parts import trainable_names
 
     source = policy_folder(policy_path)
-    names = trainable_names(source)
-    if not names:
-        raise ModelError("has no trainable tensors", field="--policy.path", value=policy_path)
-    trainable_digest, base_digest = weights.file_digest_parts(source / WEIGHTS, names)
-    whole = weights.load(source / WEIGHTS)
-    trainable = {name: whole[name].float() for name in names}
+    starts = trained.starts(source, trains)
     partial = folder.with_name(f".{folder.name}-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     copy_policy(source, partial / "pretrained_model", home=folder / "pretrained_model")
-    weights.save(partial / "trainable.safetensors", trainable)
+    weights.save(partial / "trainable.safetensors", starts)
     record = {
         "source": str(policy_path),
-        "digest": weights.digest(whole),
-        "base_digest": base_digest,
-        "trainable_digest": trainable_digest,
+        "digest": weights.file_digest(source / WEIGHTS),
+        "base_digest": trained.base_digest(source, trains),
+        "trainable_digest": weights.digest(starts),
     }
-    write_text(partial / "base.json", json.dumps(record, indent=1))
+    about = record | {"trains": dataclasses.asdict(trains)}
+    write_text(partial / "base.json", json.dumps(about, indent=1))
     partial.rename(folder)
-    return Base(folder=folder, **record)
+    return Base(folder=folder, trains=trains, **record)

@@ -7,6 +7,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.federation.payload.spec import TrainsConfig
 from robots.errors import ConfigError
 from robots.names import check_name
 from server.paths import ServerState
@@ -37,6 +38,8 @@ class ServerConfig:
     """``armada server``: SuperLink, what runs rounds, releases, and a broker if there is none."""
 
     policy: BasePolicyRef = field(default_factory=BasePolicyRef)
+    # What the fleet trains; needed once, for a new state folder, and full if it isn't said.
+    trains: TrainsConfig | None = None
     broker: ServerBrokerConfig = field(default_factory=ServerBrokerConfig)
     fleet: str = "default"
     # Where rounds, releases and the SuperLink's database are kept; empty: the user's state folder.

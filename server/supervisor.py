@@ -33,6 +33,7 @@ from server.broker import broker_spec
 from server.config import ServerConfig
 from server.health import Health
 from server.processes import ensure_secret, fleet_spec, superexec_spec, superlink_spec
+from server.registry.releases import Releases
 from server.tokens import Tokens
 
 POLL_S = 0.2
@@ -52,6 +53,7 @@ class Server:
         self._config = config
         self._console = console
         self._stop = threading.Event()
+        self._release_key = ""
 
     def run(self) -> int:
         """Run until SIGINT or SIGTERM; the exit status.
@@ -67,7 +69,10 @@ class Server:
             lock = take(state.lock, field="--state_dir", value=state.root, message=message)
             stack.callback(os.close, lock)
             _check_ports(config)
-            base = import_base(config.policy.path, state.base)
+            base = import_base(config.policy.path, state.base, config.trains)
+            releases = Releases(state.releases)
+            releases.add_base(base)
+            self._release_key = releases.signer.public
             ensure_secret(state.secret)
             state.config.write_text(draccus.dump(config), encoding="utf-8")
             log = EventLog(state.root / "events.jsonl", self._console)
@@ -141,6 +146,7 @@ class Server:
             "broker": f"{host}:{port}",
             "policy": base.source,
             "base_digest": base.base_digest,
+            "release_key": self._release_key,
             "pids": {child.spec.name: child.pid for child in children},
         }
 
@@ -156,6 +162,7 @@ class Server:
             ("SuperLink", "superlink", "--federation.superlink"),
             ("broker", "broker", "--broker.host, --broker.port"),
             ("base policy", "policy", "--policy.path"),
+            ("release key", "release_key", "--federation.release_key"),
         ):
             table.add_row(label, str(ready[key]), flag)
         self._console.print(table)

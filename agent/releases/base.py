@@ -9,9 +9,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from agent.federation.payload.trained import base_digest
 from agent.policy import weights
 from agent.policy.atomic import sha256
-from agent.policy.parts import trainable_names
 from agent.policy.store import WEIGHTS, ModelStore, StoredModel
 from agent.releases.manifest import POLICY, Manifest
 from agent.releases.transfer import Emit, Transfer
@@ -58,10 +58,8 @@ def _fetch(
             transfer.fetch(manifest, f"{POLICY}/{name}").replace(target)
     if not (folder / WEIGHTS).is_file():
         raise ModelError("holds no policy", field="the fleet's base", value=WEIGHTS)
-    trained, base = weights.file_digest_parts(folder / WEIGHTS, trainable_names(folder))
-    found = (weights.file_digest(folder / WEIGHTS), trained, base)
-    said = (manifest.digest, manifest.base_trainable_digest, manifest.base_digest)
-    if found != said:
+    found = weights.file_digest(folder / WEIGHTS), base_digest(folder, manifest.trains)
+    if found != (manifest.digest, manifest.base_digest):
         shutil.rmtree(folder)
         raise ModelError(
             "aren't those of its manifest", field="digests of the fleet's base", value=found[0][:19]

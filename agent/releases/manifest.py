@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from robots.errors import FederationError
+from agent.federation.payload.spec import TrainsConfig
+from robots.errors import ConfigError, FederationError
 
 FORMAT = 2
 TRAINABLE = "trainable.safetensors"
@@ -62,9 +63,8 @@ class Manifest:
         version: 1, 2, 3, …; 0: the fleet's base policy.
         digest: Of the whole policy.
         trainable_digest: Of the tensors that the fleet trains, as fp32.
-        base_digest: Of the others.
-        base_trainable_digest: Of the trained tensors that the fleet began with.
-        trains: Which tensors are trained: the fields of ``TrainsConfig``.
+        base_digest: Of what training leaves alone.
+        trains: Which tensors are trained.
         files: By path within the release.
         delta: From its parent, if it has one.
         about: All that the manifest says.
@@ -74,8 +74,7 @@ class Manifest:
     digest: str
     trainable_digest: str
     base_digest: str
-    base_trainable_digest: str
-    trains: Mapping[str, Any]
+    trains: TrainsConfig
     files: Mapping[str, Entry]
     delta: Delta | None
     about: Mapping[str, Any] = field(repr=False)
@@ -101,15 +100,14 @@ class Manifest:
                 digest=_digest(about["digest"]),
                 trainable_digest=_digest(about["trainable_digest"]),
                 base_digest=_digest(about["base_digest"]),
-                base_trainable_digest=_digest(about["base_trainable_digest"]),
-                trains=dict(about["trains"]),
+                trains=TrainsConfig(**about["trains"]),
                 files=_files(about["files"]),
                 delta=_delta(about["delta"]),
                 about=about,
             )
             if manifest.delta is not None and manifest.delta.file not in manifest.files:
                 raise ValueError("its delta isn't among its files")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise FederationError(f"the manifest can't be read: {error!r}") from error
         return manifest
 

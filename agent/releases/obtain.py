@@ -37,8 +37,15 @@ class Step:
 
 
 def held(store: ModelStore) -> dict[str, Path]:
-    """Weights files of a robot's models, by the digest of their trained tensors."""
-    return {m.trainable_digest: m.path / WEIGHTS for m in reversed(store.list())}
+    """Files of a robot's models that hold trained tensors, by their digest."""
+    files = {}
+    for model in reversed(store.list()):
+        adapters = model.path / TRAINABLE
+        if isinstance(model.origin, dict) and adapters.is_file():
+            files[str(model.origin.get("trainable_digest"))] = adapters
+        else:
+            files[model.trainable_digest] = model.path / WEIGHTS
+    return files
 
 
 def obtain(
@@ -50,7 +57,7 @@ def obtain(
         transfer: Fetches.
         manifest: Of the release.
         ask: For the manifest of another one.
-        at_hand: Weights files that the robot has, by the digest of their trained tensors.
+        at_hand: Files that hold trained tensors, by their digest.
         emit: Where events go.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One robot takes one release: verify, fetch, merge, compare, promote or refuse."""
+"""One robot gets one release: verify, fetch, merge; it is the candidate then."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from agent.federation.payload.trained import policy_tensors
 from agent.fleet import FleetClient
+from agent.policy import weights
 from agent.policy.merge import merge
 from agent.policy.store import ModelStore, StoredModel
 from agent.releases.base import fetch_base
 from agent.releases.ledger import ReleaseLedger
-from agent.releases.manifest import Manifest
+from agent.releases.manifest import TRAINABLE, Manifest
 from agent.releases.obtain import held, obtain
+from agent.releases.probation import was_rolled_back
 from agent.releases.signed import LATEST, SignedManifests
 from agent.releases.transfer import WAITS_S, Emit, Transfer
 from agent.releases.trust import TrustedKeys
 from agent.training.home import Home
-from agent.training.measure import measure
-from robots.errors import DataError, ModelError
-
-TOLERANCE = 0.02
-"""A candidate may be this much worse, relatively: the error of a few held-out episodes is no more
-exact than that, since the policy's noise differs from chunk to chunk."""
+from robots.errors import ModelError
 
 
 class PinnedError(ModelError):
     """The robot is to stay on the model that it has."""
 
 
+class GivenUpError(ModelError):
+    """The robot took this release before and rolled it back."""
+
+
 class Puller:
-    """One robot's way from a release to its ``current``.
+    """One robot's way from a release to its candidate.
 
     Args:
         client: Of the fleet's server.
@@ -66,10 +67,12 @@ class Puller:
 
         Args:
             version: ``LATEST``, or which.
-            announced: The number is a notice's, not a person's: an older one isn't taken.
+            announced: The number is a notice's, not a person's: an older one isn't taken, nor one
+                that was rolled back.
 
         Raises:
             PinnedError: the robot stays on what it has.
+            GivenUpError: it has tried this one.
             UnreachableError: the server can't be reached, or the connection was cut.
             FederationError: it has no such release.
             ModelError: another base policy, or anything that doesn't verify.
@@ -92,6 +95,13 @@ class Puller:
             manifest, key = self._manifests.release(version)
             self._ledger.meet(manifest, key, asked=version != LATEST and not announced)
             _check_base(manifest, base)
+            if announced and was_rolled_back(self._store, manifest.digest):
+                raise GivenUpError(
+                    "was taken and rolled back before",
+                    field="release",
+                    value=manifest.version,
+                    remedy=f"To try it again: armada models pull --version={manifest.version}",
+                )
             there = next((m for m in self._store.list() if m.digest == manifest.digest), None)
             model = there or self._fetch(manifest, base)
         self._store.candidate(model.digest, reason=f"release {manifest.version}")
@@ -128,12 +138,17 @@ class Puller:
         current = self._store.current
         folder = self._incoming / f"merged-{os.getpid()}"
         try:
-            merge(base.path, tensors, folder)
+            merge(base.path, policy_tensors(base.path, tensors, manifest.trains), folder)
+            if manifest.trains.kind != "full":
+                # Adapters can't be read back from what they were worked into; the next delta wants
+                # them.
+                weights.save(folder / TRAINABLE, tensors)
             return self._store.add(
                 folder,
                 origin={
                     "release": manifest.version,
                     "digest": manifest.digest,
+                    "trainable_digest": manifest.trainable_digest,
                     "round": manifest.about.get("round"),
                 },
                 parent=None if current is None else current.digest,
@@ -141,57 +156,14 @@ class Puller:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def consider(self, candidate: StoredModel) -> bool:
-        """Compare the candidate with what is current, and promote it unless it is worse.
-
-        Both are measured on the same held-out episodes with the same noise. A robot without any has
-        nothing to compare on: the release is taken, and the event says so.
-
-        Raises:
-            ModelError: the candidate doesn't load or doesn't act in finite numbers.
-        """
-        current = self._store.current
-        if current is not None and current.digest == candidate.digest:
-            self._emit("release_current", digest=candidate.digest)
-            return True
-        numbers: dict[str, Any] = {"digest": candidate.digest}
-        try:
-            numbers["error_candidate"] = self._error(candidate)
-            if current is not None:
-                numbers["error_current"] = self._error(current)
-        except DataError as error:
-            numbers["not_compared"] = str(error)
-        worse = numbers.get("error_candidate", 0.0) > numbers.get("error_current", float("inf")) * (
-            1 + TOLERANCE
-        )
-        if worse:
-            self._emit(
-                "release_refused", reason="worse on this robot's held-out episodes", **numbers
-            )
-            return False
-        self._store.promote(candidate.digest)
-        self._emit("release_promoted", **numbers)
-        return True
-
-    def _error(self, model: StoredModel) -> float:
-        home = self._home
-        error, _ = measure(
-            policy_path=model.path,
-            processors=home.state.processors,
-            dataset_root=home.dataset_root,
-            rename_map=home.rename_map,
-            device=home.device,
-            threads=home.threads,
-        )
-        return error
-
 
 def _check_base(manifest: Manifest, base: StoredModel) -> None:
     """Raises: ModelError if the release belongs to another base policy."""
-    if manifest.base_digest != base.base_digest:
+    own = manifest.trains.base_digest(base.trainable_digest, base.base_digest)
+    if manifest.base_digest != own:
         raise ModelError(
             f"release {manifest.version} belongs to another base policy "
-            f"({manifest.base_digest[:19]}…, this robot's is {base.base_digest[:19]}…)",
+            f"({manifest.base_digest[:19]}…, this robot's is {own[:19]}…)",
             remedy="Start the robot and the server from the same --policy.path, or take the "
             "fleet's: armada models pull --base=true",
         )

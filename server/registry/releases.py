@@ -32,7 +32,7 @@ from typing import Any
 
 from torch import Tensor
 
-from agent.federation.payload.spec import TrainsConfig
+from agent.federation.payload import trained
 from agent.policy import weights
 from agent.policy.atomic import point, replacing, sha256, sync_tree, write_text
 from agent.policy.merge import merge
@@ -124,13 +124,8 @@ class Releases:
         """The trained tensors of a release, fp32; version 0: of the base."""
         return weights.load(self.folder(version) / TRAINABLE)
 
-    def add_base(self, base: Base, trains: TrainsConfig | None = None) -> dict[str, Any]:
-        """Offer the base policy, as version 0; once is enough.
-
-        Args:
-            base: The policy that the fleet starts from.
-            trains: Which of its tensors are trained; None: those that the policy itself trains.
-        """
+    def add_base(self, base: Base) -> dict[str, Any]:
+        """Offer the base policy, as version 0; once is enough."""
         folder = self._root / f"{BASE:04d}"
         if (folder / MANIFEST).is_file():
             return self.manifest(BASE)
@@ -146,7 +141,7 @@ class Releases:
                 "encoding": "fp32",
                 "digest": base.digest,
                 "trainable_digest": base.trainable_digest,
-                **_origin(base, trains),
+                **_origin(base),
                 "delta": None,
             },
         )
@@ -162,7 +157,6 @@ class Releases:
         participants: list[dict[str, Any]],
         metrics: Mapping[str, float],
         encoding: str = "fp32",
-        trains: TrainsConfig | None = None,
     ) -> dict[str, Any]:
         """Write the next release and return its manifest.
 
@@ -175,12 +169,11 @@ class Releases:
             participants: What each robot reported.
             metrics: Averages over them.
             encoding: How the updates travelled: the release is rounded likewise.
-            trains: Which tensors are trained; None: those that the policy itself trains.
 
         Raises:
             ModelError: the tensors don't fit the base.
         """
-        self.add_base(base, trains)
+        self.add_base(base)
         parent = self.latest or BASE
         version = parent + 1
         folder = self._root / f"{version:04d}"
@@ -189,7 +182,8 @@ class Releases:
         folder.mkdir(parents=True)
         start = self.trainable(parent)
         released, wire, lost = define(start, tensors, encoding, self._residual(parent))
-        digest = merge(base.pretrained_model, released, folder / POLICY)
+        merged = trained.policy_tensors(base.pretrained_model, released, base.trains)
+        digest = merge(base.pretrained_model, merged, folder / POLICY)
         weights.save(folder / TRAINABLE, released)
         way = self._delta(folder, parent, start, released, wire, encoding)
         manifest = self._publish(
@@ -206,7 +200,7 @@ class Releases:
                 "encoding": encoding,
                 "digest": digest,
                 "trainable_digest": weights.digest(released),
-                **_origin(base, trains),
+                **_origin(base),
                 "delta": way,
             },
             lost,
@@ -256,12 +250,8 @@ class Releases:
         return manifest
 
 
-def _origin(base: Base, trains: TrainsConfig | None) -> dict[str, Any]:
-    return {
-        "base_digest": base.base_digest,
-        "base_trainable_digest": base.trainable_digest,
-        "trains": dataclasses.asdict(trains or TrainsConfig()),
-    }
+def _origin(base: Base) -> dict[str, Any]:
+    return {"base_digest": base.base_digest, "trains": dataclasses.asdict(base.trains)}
 
 
 def _describe(folder: Path) -> dict[str, dict[str, Any]]:

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
 from agent.fleet import FleetClient, UnreachableError
 from agent.paths import StateDir
 from agent.policy import weights
-from agent.policy.merge import merge
 from agent.policy.store import WEIGHTS, ModelStore
 from agent.releases.__main__ import main
 from agent.releases.ledger import Pin, ReleaseLedger
@@ -21,10 +18,9 @@ from agent.releases.manifest import TRAINABLE, Manifest
 from agent.releases.outcome import FAILED, LATER, PINNED, REFUSED, TAKEN
 from agent.training.home import Home
 from robots.errors import FederationError, ModelError
-from server.base import Base, import_base
+from server.base import import_base
 from server.registry.releases import DELTA
 from tests.agent.releases.conftest import CHUNK, Robot, Server
-from tests.datasets import make_dataset
 from tests.helpers import free_port
 
 
@@ -204,56 +200,6 @@ def test_a_robot_that_has_nothing_takes_the_base(
     assert sent == {name: files[name]["bytes"] for name in sent}
     assert robot.puller.pull_base() == model
     assert robot.incoming() == []
-
-
-def spoilt(base: Base, seed: int) -> dict[str, Tensor]:
-    """Weights that no training would make: their actions are far off."""
-    generator = torch.Generator().manual_seed(seed)
-    return {k: v + torch.randn(v.shape, generator=generator) for k, v in base.trainable().items()}
-
-
-def test_a_better_release_is_promoted_and_a_worse_one_refused(
-    server: Server, robot: Robot, tmp_path: Path
-) -> None:
-    before = robot.store.current
-    assert before is not None
-    merge(before.path, spoilt(server.base, 0), tmp_path / "spoilt")
-    start = robot.store.promote(robot.store.add(tmp_path / "spoilt", origin="test").digest)
-
-    server.train(by=1e-3)
-    taken = robot.puller.pull()
-    assert robot.puller.consider(taken)
-    decision = robot.events[-1]
-    assert decision["event"] == "release_promoted"
-    assert decision["error_candidate"] < decision["error_current"]
-    assert (robot.store.current, robot.store.previous) == (taken, start)
-
-    server.release(spoilt(server.base, 1))
-    assert not robot.puller.consider(robot.puller.pull())
-    decision = robot.events[-1]
-    assert decision["event"] == "release_refused"
-    assert decision["error_candidate"] > decision["error_current"]
-    assert robot.store.current == taken
-
-    # What is current already needs no trial.
-    assert robot.puller.consider(taken)
-    assert robot.events[-1]["event"] == "release_current"
-
-
-def test_a_robot_without_held_out_episodes_takes_it_and_says_so(
-    server: Server, robot: Robot, tmp_path: Path
-) -> None:
-    single = make_dataset(tmp_path / "single", episodes=1, frames=8)
-    robot.home = Home(
-        name="left", state=robot.home.state, dataset_root=single, threads=1, device="cpu"
-    )
-    server.train()
-
-    assert robot.puller.consider(robot.puller.pull())
-
-    decision = robot.events[-1]
-    assert decision["event"] == "release_promoted"
-    assert decision["not_compared"] == "1 episodes are too few to hold one out"
 
 
 def test_the_link_gets_a_line_an_event_and_a_status(

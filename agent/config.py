@@ -18,6 +18,7 @@ from agent.inference_config import InferenceConfig
 from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
+from agent.releases.owner import ReleasesConfig
 from agent.token import check_token, read_token
 from robots.errors import ConfigError
 from robots.names import check_name
@@ -106,6 +107,8 @@ class RunConfig:
     federation: FederationConfig = field(default_factory=FederationConfig)
     # When this robot trains for its fleet, and on what condition.
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    # What a release must show before and after it drives this robot.
+    releases: ReleasesConfig = field(default_factory=ReleasesConfig)
     # Control rate in Hz.
     fps: int = 30
     # Seconds to run; 0: until stopped.

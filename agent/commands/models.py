@@ -219,6 +219,8 @@ def _pull(argv: list[str]) -> int:
     from agent.commands.models_config import PullConfig
     from agent.commands.parsing import parse
     from agent.fleet import FleetClient
+    from agent.releases.consider import consider
+    from agent.releases.outcome import TAKEN
     from agent.releases.pull import Puller
     from agent.training.home import Home
 
@@ -247,7 +249,7 @@ def _pull(argv: list[str]) -> int:
     certificates = config.root_certificates or fleet.get("root_certificates") or ""
     with FleetClient(server, certificates) as client:
         puller = Puller(client, home, emit)
-        return int(not puller.consider(puller.pull(config.version)))
+        return int(consider(home, puller.pull(config.version), emit) != TAKEN)
 
 
 def _last_run(path: Path) -> dict[str, Any]:

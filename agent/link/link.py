@@ -12,6 +12,7 @@ import ssl
 import sys
 import time
 import uuid
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from agent.link.messages import (
 )
 from agent.link.outbox import Outbox
 from agent.link.releases import ReleasePuller
+from agent.link.stock import StockTaker
+from agent.paths import StateDir
 from robots.errors import ArmadaError, ConfigError, LinkError
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,13 @@ _ORDERS = 16
 """At a time; who sends more is no operator."""
 
 _CAUSE_MAX = 2000
+_DECISION = "release_", "rollback_"
+"""What events about releases begin with."""
+
+_CARRIED, _CARRIED_B = 4, 4096
+"""Decisions that go along with a status, for whoever wasn't there when they were told, and the
+size of one that does."""
+
 _REMEMBERED = 256
 """Orders whose reply is kept, in case one is delivered twice."""
 
@@ -66,7 +76,9 @@ class Link:
         )
         self._tls = _tls_context(config)
         self._releases = ReleasePuller(config, self.emit)
+        self._stock = StockTaker(Path(config.dataset_root), StateDir(config.state).models)
         self._telemetry: dict[str, Any] = {}
+        self._decisions: deque[dict[str, Any]] = deque(maxlen=_CARRIED)
         self._fresh = asyncio.Event()
         self._queued = asyncio.Event()
         self._heard = float("-inf")
@@ -78,6 +90,7 @@ class Link:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._control.run())
             tasks.create_task(self._releases.run())
+            tasks.create_task(self._stock.run())
             tasks.create_task(self._stay_connected())
 
     def emit(self, kind: str, cause: str, /, **data: Any) -> None:
@@ -115,6 +128,8 @@ class Link:
         if (size := len(encode(kept))) > MAX_B:
             # A broker hangs up on what is too large, and what waits behind it would never arrive.
             kept = dataclasses.replace(kept, data={"dropped": f"{size} B"})
+        if kept.event.startswith(_DECISION) and size <= _CARRIED_B:
+            self._decisions.append(dataclasses.asdict(kept))
         if lost := self._outbox.put(kept):
             self.emit("events_lost", "too many waited for the broker", events=lost)
         self._queued.set()
@@ -189,6 +204,8 @@ class Link:
             state=state,
             time=time.time(),
             telemetry=self._telemetry,
+            **dataclasses.asdict(self._stock.stock),
+            decisions=list(self._decisions),
         )
 
     async def _send_status(self, client: aiomqtt.Client) -> None:

@@ -82,6 +82,10 @@ class Status:
         state: ``online``, ``offline``, or what control says (running, stopped, parking …).
         time: Seconds since the epoch.
         telemetry: The last telemetry, so that a late reader has a whole picture at once.
+        episodes, new_episodes: How many it has, and how many of them it hasn't trained on.
+        release: That it runs; 0: none of the fleet's.
+        decisions: Its last few events about releases: an event that was delivered while nobody
+            listened is lost, this isn't.
     """
 
     robot: str
@@ -89,6 +93,10 @@ class Status:
     state: str
     time: float
     telemetry: Mapping[str, Any] = field(default_factory=dict)
+    episodes: int = 0
+    new_episodes: int = 0
+    release: int = 0
+    decisions: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +241,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "Mapping[str, Any]": (dict,),
+    "list[dict[str, Any]]": (list,),
 }
 
 

@@ -12,14 +12,19 @@ from pathlib import Path
 
 from agent.link.config import LinkConfig
 from agent.link.messages import ReleaseNotice
+from agent.releases.outcome import FAILED, OFFERED, PINNED, REFUSED, TAKEN, WAITS
 from agent.supervisor.child import die_with_parent
 from robots.errors import LinkError
 
 logger = logging.getLogger(__name__)
 
-PROMOTED, ERROR, REFUSED = 0, 2, 3
 _RETRIES_S = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 _LINE_MAX = 1 << 20
+
+_WAIT_S = 1800.0
+"""Until a release that waits for more episodes is looked at again."""
+
+_DECIDED = {TAKEN: "taken", REFUSED: "refused", PINNED: "pinned", OFFERED: "offered"}
 
 Emit = Callable[..., None]
 
@@ -44,9 +49,10 @@ class _Wish:
 class ReleasePuller:
     """Runs ``python -m agent.releases`` and passes on what it says.
 
-    A release that was decided upon (taken or refused) is not pulled again by its notice; the order
-    to pull does. One that could not be fetched is tried again, more and more slowly, unless a newer
-    one was announced meanwhile.
+    A release that was decided upon (taken or refused) is not pulled again by its notice, nor one
+    that was rolled back; the order to pull does. One that waits for more episodes is looked at
+    again now and then. One that could not be fetched is tried again, more and more slowly, unless a
+    newer one was announced meanwhile.
 
     Args:
         config: The link's.
@@ -100,9 +106,11 @@ class ReleasePuller:
             status = await self._pull(wish)
             if not wish.key:
                 continue  # the operator has seen its events and orders anew, or not
-            if status in (PROMOTED, REFUSED):
-                self._remember(wish.key, "taken" if status == PROMOTED else "refused")
+            if status in _DECIDED:
+                self._remember(wish.key, _DECIDED[status])
                 self._open.discard(wish.key)
+            elif status == WAITS:
+                asyncio.get_running_loop().call_later(_WAIT_S, self._want, replace(wish, tries=0))
             elif wish.tries < len(_RETRIES_S):
                 again = replace(wish, tries=wish.tries + 1)
                 loop = asyncio.get_running_loop()
@@ -120,6 +128,8 @@ class ReleasePuller:
             f"--version={wish.version}",
             f"--dataset-root={config.dataset_root}",
         ]
+        if wish.key:
+            command.append("--announced")
         if config.root_certificates:
             command.append(f"--root-certificates={config.root_certificates}")
         try:
@@ -133,7 +143,7 @@ class ReleasePuller:
             )
         except OSError as error:
             self._emit("release_failed", f"{command[0]} can't be run: {error.strerror}")
-            return ERROR
+            return FAILED
         assert process.stdout is not None
         try:
             async for line in process.stdout:
@@ -141,7 +151,7 @@ class ReleasePuller:
             return await process.wait()
         except ValueError:
             self._emit("release_failed", f"{command[0]} says lines longer than {_LINE_MAX} B")
-            return ERROR
+            return FAILED
         finally:
             if process.returncode is None:
                 process.terminate()

@@ -6,8 +6,10 @@ status  means
 ======  ========================================================================================
 0       promoted, or nothing to do
 2       it can't be taken, now or later: not signed, changed, of another base, or no such release
-3       refused: worse on this robot's episodes
+3       refused: worse on this robot's episodes, or rolled back before
 4       left alone: the robot is pinned to what it has
+5       the candidate waits until there are episodes enough to compare it on
+6       it passed, and waits for ``armada models promote`` since ``--releases.auto=false``
 75      the server couldn't be reached, or the disk was full: the same may succeed later
 ======  ========================================================================================
 """
@@ -26,8 +28,9 @@ from typing import Any
 
 from agent.fleet import FleetClient, UnreachableError
 from agent.paths import StateDir
-from agent.releases.outcome import FAILED, LATER, PINNED, REFUSED, TAKEN
-from agent.releases.pull import PinnedError, Puller
+from agent.releases.consider import consider
+from agent.releases.outcome import FAILED, LATER, PINNED, REFUSED
+from agent.releases.pull import GivenUpError, PinnedError, Puller
 from agent.releases.signature import configured_keys
 from agent.training.home import Home
 from robots.errors import ArmadaError
@@ -74,10 +77,13 @@ def main(argv: list[str]) -> int:
         with FleetClient(args.server, args.root_certificates) as client:
             puller = Puller(client, home, emit, keys=keys)
             model = puller.pull(args.version, announced=args.announced)
-            return TAKEN if puller.consider(model) else REFUSED
+            return consider(home, model, emit)
     except PinnedError as error:
         emit("release_ignored", reason=str(error), **about)
         return PINNED
+    except GivenUpError as error:
+        emit("release_ignored", reason=str(error), **about)
+        return REFUSED
     except (UnreachableError, OSError) as error:
         emit("release_delayed", reason=str(error), **about)
         return LATER

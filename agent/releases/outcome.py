@@ -8,6 +8,12 @@ FAILED = 2
 
 REFUSED = 3
 PINNED = 4
+WAITS = 5
+"""For more episodes, which the owner wants it compared on."""
+
+OFFERED = 6
+"""It passed, and the owner wants to take it by hand."""
+
 LATER = 75
 """The same may succeed later (EX_TEMPFAIL of sysexits.h). So may whatever ends it otherwise: it was
 killed, or out of memory."""

@@ -29,6 +29,7 @@ from agent.supervisor.children import Children
 from agent.supervisor.events import EventLog
 from agent.supervisor.latch import Latch
 from agent.supervisor.preflight import Cleared, clear_for_start
+from agent.supervisor.trial import Trial
 from agent.supervisor.words import last_error, last_line
 from agent.supervisor.workers import PolicyWorkers
 from robots.errors import ConfigError, DeviceError, LinkError
@@ -107,7 +108,21 @@ class Supervisor:
         helpers = [Child(s) for s in self._helper_specs(self._children)]
         inference = self._config.inference
         local = inference.fallback or not (inference.server or self._config.recorded.dataset)
-        workers = PolicyWorkers(self._children, cleared.store, self.emit, local=local)
+        self._trial = Trial(
+            self._config.releases,
+            fps=self._config.fps,
+            state=state,
+            store=cleared.store,
+            emit=self.emit,
+        )
+        workers = PolicyWorkers(
+            self._children,
+            cleared.store,
+            self.emit,
+            local=local,
+            on_trial=self._trial.begins,
+            order=self._order,
+        )
         try:
             return self._watch(helpers, workers)
         finally:
@@ -132,6 +147,11 @@ class Supervisor:
             self._channel.send("event", **event)
 
     # ---------------------------------------------------------------------------------------
+
+    def _order(self, name: str, args: dict[str, Any]) -> None:
+        """To control, at once; one that isn't there has no plans to act on either."""
+        if self._channel is not None:
+            self._channel.send("command", id=name, name=name, args=args)
 
     def _keep_config(self, text: str) -> None:
         path = self._config.state.config
@@ -257,6 +277,8 @@ class Supervisor:
     def _on_message(self, message: Message, workers: PolicyWorkers | None) -> None:
         if message.kind == "telemetry":
             self.telemetry = message.fields
+            if workers is not None:
+                self._trial.hear_telemetry(message.fields, workers)
             if not self._home_kept and (home := message.fields.get("home")):
                 self._home_kept = self._keep_home(json.dumps(home))
         elif message.kind == "event":
@@ -277,6 +299,8 @@ class Supervisor:
                 workers.kill(event["data"]["pid"])
             elif workers is not None and event["event"] == "policy_ready":
                 workers.proved(event["data"]["pid"])
+            if workers is not None and event.get("via") != "supervisor":
+                self._trial.hear_event(event, workers)
 
     def _keep_home(self, text: str) -> bool:
         home = self._config.state.home

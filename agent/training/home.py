@@ -13,6 +13,7 @@ import yaml
 
 from agent.federation.owner import TrainingConfig
 from agent.paths import StateDir
+from agent.releases.owner import ReleasesConfig
 from robots.errors import ModelError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Home:
         server: host:port of the fleet's gRPC service; empty: none is known.
         root_certificates: CA of the server's certificate; empty: plaintext.
         training: What the owner allows.
+        releases: What the owner asks of a release.
         share: Which episodes, of a data set that simulated clients share; None: the robot's own
             data set, all of it.
     """
@@ -47,6 +49,7 @@ class Home:
     server: str = ""
     root_certificates: str = ""
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    releases: ReleasesConfig = field(default_factory=ReleasesConfig)
     share: Episodes | None = None
 
     @classmethod
@@ -72,6 +75,7 @@ class Home:
             server=federation.get("server") or "",
             root_certificates=federation.get("root_certificates") or "",
             training=TrainingConfig.of(own.get("training") or {}),
+            releases=ReleasesConfig.of(own.get("releases") or {}),
         )
 
     def policy(self, base_digest: str) -> StoredModel:

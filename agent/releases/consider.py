@@ -1,0 +1,101 @@
+"""A candidate on this robot's own episodes: measured, judged, and what follows from it done."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from agent.data.open import open_info
+from agent.data.split import split
+from agent.policy.evaluate import open_loop_error
+from agent.policy.load import set_threads
+from agent.policy.store import ModelStore, StoredModel
+from agent.releases.gate import Action, action, judge
+from agent.releases.origin import release_of
+from agent.releases.outcome import OFFERED, REFUSED, TAKEN, WAITS
+from agent.releases.probation import Order
+from agent.releases.transfer import Emit
+from agent.training.home import Home
+from agent.training.processors import load_with_own_processors, own_stats
+
+
+def consider(home: Home, candidate: StoredModel, emit: Emit) -> int:
+    """Compare the candidate with what is current, and take it, refuse it, or leave it waiting.
+
+    Both are measured on the same held-out episodes with the same noise. What is taken is on
+    probation from then on.
+
+    Args:
+        home: The robot's state, episodes and settings.
+        candidate: A model of its store.
+        emit: Where the decision goes, with its numbers.
+
+    Returns:
+        One of :mod:`agent.releases.outcome`.
+
+    Raises:
+        ModelError: one of the two doesn't load or doesn't act in finite numbers.
+        DataError: the robot's episodes can't be read.
+    """
+    store = ModelStore(home.state.models)
+    current = store.current
+    about: dict[str, Any] = {"version": release_of(candidate), "digest": candidate.digest}
+    if current is not None and current.digest == candidate.digest:
+        emit("release_current", reason="it is what this robot runs", **about)
+        return TAKEN
+    heldout = _heldout(home) if current is not None else []
+    judgement = judge(
+        _errors(home, candidate, heldout), _errors(home, current, heldout), home.releases
+    )
+    about |= {"previous": current and current.digest, **judgement.to_json()}
+    wanted = action(judgement, home.releases)
+    if wanted is Action.REFUSE:
+        emit("release_refused", reason=judgement.reason, **about)
+        return REFUSED
+    if wanted is Action.WAIT:
+        emit("release_waits", reason=judgement.reason, **about)
+        return WAITS
+    if not home.releases.auto:
+        emit("release_offered", reason=judgement.reason, **about)
+        return OFFERED
+    _take(home, store, candidate, current, judgement.reason)
+    emit("release_promoted", reason=judgement.reason, **about)
+    return TAKEN
+
+
+def _take(
+    home: Home, store: ModelStore, model: StoredModel, before: StoredModel | None, reason: str
+) -> None:
+    if before is not None:
+        # First its probation: no crash in between lets it drive unwatched.
+        order = Order(
+            digest=model.digest,
+            version=release_of(model),
+            previous=before.digest,
+            since=time.time(),
+        )
+        order.write(home.state.probation)
+    store.promote(model, reason=f"release {release_of(model)}: {reason}")
+
+
+def _heldout(home: Home) -> list[int]:
+    """Without a data set there are none."""
+    if not (home.dataset_root / "meta" / "info.json").is_file():
+        return []
+    return split(len(open_info(home.dataset_root).episodes))[1]
+
+
+def _errors(home: Home, model: StoredModel | None, heldout: list[int]) -> list[float]:
+    """The model's error on each episode, in parts of the joints' ranges."""
+    if model is None or not heldout:
+        return []
+    if home.threads:
+        set_threads(home.threads)
+    loaded = load_with_own_processors(
+        str(model.path),
+        home.state.processors,
+        stats=own_stats(home.dataset_root, home.rename_map),
+        device=home.device,
+    )
+    results = open_loop_error(loaded, home.dataset_root, heldout, rename_map=home.rename_map)
+    return [result.error for result in results]

@@ -1,0 +1,138 @@
+"""What becomes of a release on a robot, by its own episodes and its owner's wishes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from agent.policy.merge import merge
+from agent.policy.store import StoredModel
+from agent.releases.consider import consider
+from agent.releases.outcome import OFFERED, REFUSED, TAKEN, WAITS
+from agent.releases.owner import ReleasesConfig
+from agent.releases.probation import Order
+from agent.releases.pull import GivenUpError
+from server.base import Base
+from tests.agent.releases.conftest import Robot, Server
+from tests.datasets import make_dataset
+
+
+def spoilt(base: Base, seed: int) -> dict[str, Tensor]:
+    """Weights that no training would make: their actions are far off."""
+    generator = torch.Generator().manual_seed(seed)
+    return {k: v + torch.randn(v.shape, generator=generator) for k, v in base.trainable().items()}
+
+
+def owner(robot: Robot, **wishes: Any) -> None:
+    robot.home = dataclasses.replace(robot.home, releases=ReleasesConfig(**wishes))
+
+
+def judged(robot: Robot, model: StoredModel) -> tuple[int, dict[str, Any]]:
+    status = consider(
+        robot.home, model, lambda kind, **data: robot.events.append({"event": kind, **data})
+    )
+    return status, robot.events[-1]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of 21 episodes three are held out."""
+    return make_dataset(tmp_path_factory.mktemp("many") / "many", episodes=21, frames=8)
+
+
+@pytest.fixture
+def practised(robot: Robot, dataset: Path) -> Robot:
+    robot.home = dataclasses.replace(robot.home, dataset_root=dataset)
+    return robot
+
+
+@pytest.fixture
+def spoiled(practised: Robot, server: Server, tmp_path: Path) -> Robot:
+    """A robot whose current model is bad: any release of the fleet is better."""
+    before = practised.store.current
+    assert before is not None
+    merge(before.path, spoilt(server.base, 0), tmp_path / "spoilt")
+    practised.store.promote(practised.store.add(tmp_path / "spoilt", origin="test"))
+    return practised
+
+
+def test_a_better_release_is_taken_and_is_on_probation(server: Server, spoiled: Robot) -> None:
+    before = spoiled.store.current
+    assert before is not None
+    server.train(by=1e-3)
+    release = spoiled.puller.pull()
+
+    status, said = judged(spoiled, release)
+
+    assert (status, said["event"], said["verdict"]) == (TAKEN, "release_promoted", "promote")
+    assert (said["version"], said["episodes"], said["margin"]) == (1, 3, 0.02)
+    assert said["error_candidate"] < said["error_current"]
+    assert said["difference"] < said["upper"] < said["margin"]
+    assert (spoiled.store.current, spoiled.store.previous) == (release, before)
+    order = Order.read(spoiled.home.state.probation)
+    assert order is not None
+    assert (order.digest, order.version, order.previous) == (release.digest, 1, before.digest)
+    # What is current already needs no trial.
+    assert judged(spoiled, release) == (TAKEN, spoiled.events[-1])
+    assert spoiled.events[-1]["event"] == "release_current"
+
+
+def test_a_worse_release_is_refused_with_its_numbers(server: Server, practised: Robot) -> None:
+    before = practised.store.current
+    server.release(spoilt(server.base, 1))
+
+    status, said = judged(practised, practised.puller.pull())
+
+    assert (status, said["event"], said["verdict"]) == (REFUSED, "release_refused", "refuse")
+    assert said["difference"] > said["margin"]
+    assert "worse on 3 held-out episodes" in said["reason"]
+    assert practised.store.current == before
+    assert Order.read(practised.home.state.probation) is None
+
+
+@pytest.mark.parametrize(("few", "status", "event"), [
+    ("accept", TAKEN, "release_promoted"),
+    ("refuse", REFUSED, "release_refused"),
+    ("wait", WAITS, "release_waits"),
+])  # fmt: skip
+def test_without_held_out_episodes_the_owners_wish_holds(
+    server: Server, robot: Robot, tmp_path: Path, few: str, status: int, event: str
+) -> None:
+    owner(robot, few_episodes=few)
+    robot.home = dataclasses.replace(robot.home, dataset_root=tmp_path / "none")
+    server.train()
+    release = robot.puller.pull()
+
+    got, said = judged(robot, release)
+
+    assert (got, said["event"], said["verdict"]) == (status, event, "too few episodes")
+    assert said["reason"] == "there are no held-out episodes"
+    assert (robot.store.current == release) == (status == TAKEN)
+    assert (robot.store.pending == release) == (status != TAKEN)
+
+
+def test_an_owner_may_want_to_take_it_by_hand(server: Server, spoiled: Robot) -> None:
+    owner(spoiled, auto=False)
+    server.train(by=1e-3)
+    release = spoiled.puller.pull()
+    status, said = judged(spoiled, release)
+    assert (status, said["event"], said["verdict"]) == (OFFERED, "release_offered", "promote")
+    assert spoiled.store.current != release
+    assert spoiled.store.pending == release
+
+
+def test_one_that_was_rolled_back_is_not_taken_again_by_its_notice(
+    server: Server, robot: Robot
+) -> None:
+    server.train()
+    robot.store.promote(robot.puller.pull())
+    robot.store.rollback(reason="probation: a test")
+    with pytest.raises(GivenUpError, match="release=1: was taken and rolled back before"):
+        robot.puller.pull(1, announced=True)
+    # Whoever asks for it gets it.
+    assert robot.puller.pull(1).digest == server.releases.manifest(1)["digest"]

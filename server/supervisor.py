@@ -31,6 +31,7 @@ from robots.errors import ConfigError, FederationError
 from server.base import Base, import_base
 from server.broker import broker_spec
 from server.config import ServerConfig
+from server.flower_cli import write_connection
 from server.health import Health
 from server.processes import ensure_secret, fleet_spec, superexec_spec, superlink_spec
 from server.registry.releases import Releases
@@ -74,6 +75,7 @@ class Server:
             releases.add_base(base)
             self._release_key = releases.signer.public
             ensure_secret(state.secret)
+            write_connection(config)
             state.config.write_text(draccus.dump(config), encoding="utf-8")
             log = EventLog(state.root / "events.jsonl", self._console)
             stack.callback(log.close)

@@ -115,7 +115,7 @@ class Deployment:
         for child in children:
             child.signal(signal.SIGTERM)
         for child in children:
-            child.end(grace_s=10.0)
+            child.end(grace_s=2.0)
 
     # Who belongs to it ----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -19,22 +20,19 @@ class TensorFile(Mapping[str, Tensor]):
     memory for as long as the file is open.
 
     Raises:
-        ModelError: the file can't be read.
+        ModelError: with what is asked for, if the file can't be read or lacks the tensor.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._names = sorted(file_names(path))
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self._names:
-            raise KeyError(name)
         try:
             with safe_open(self._path, framework="pt") as file:
                 tensor: Tensor = file.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise ModelError(
-                f"the tensors can't be read: {error}", field="file", value=self._path
+                f"the tensor can't be read: {error}", field=str(self._path), value=name
             ) from error
         return tensor
 
@@ -43,3 +41,7 @@ class TensorFile(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return sorted(file_names(self._path))

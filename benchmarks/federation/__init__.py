@@ -1,0 +1,1 @@
+"""Federated rounds: memory, bytes and time, beside plain Flower."""

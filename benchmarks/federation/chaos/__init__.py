@@ -1,0 +1,1 @@
+"""Rounds on a schedule while processes are killed and a link is cut."""

@@ -19,6 +19,7 @@ from agent.link.broker import BrokerConfig
 from agent.paths import StateDir
 from agent.recorder.config import RecordConfig
 from agent.releases.owner import ReleasesConfig
+from agent.releases.signature import configured_keys
 from agent.token import check_token, read_token
 from robots.errors import ConfigError
 from robots.names import check_name
@@ -46,6 +47,9 @@ class FederationConfig:
     server: str = ""
     # CA certificate for both, a PEM file; empty: plaintext, allowed on loopback only.
     root_certificates: str = ""
+    # Whose releases this robot takes: the server's public key, or a file of such keys, one a line;
+    # empty: the first that it meets is believed, and kept.
+    release_key: str = ""
     # Name of the environment variable that holds this robot's token for the server.
     token_env: str = ""
     # Or the file that holds it.
@@ -72,6 +76,7 @@ class FederationConfig:
                 field="--federation.root_certificates",
                 value=self.root_certificates,
             )
+        configured_keys(self.release_key)
         check_token(self.token_env, self.token_file, prefix="--federation.")
 
     def token(self) -> str:

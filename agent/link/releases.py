@@ -52,7 +52,8 @@ class ReleasePuller:
     A release that was decided upon (taken or refused) is not pulled again by its notice, nor one
     that was rolled back; the order to pull does. One that waits for more episodes is looked at
     again now and then. One that could not be fetched is tried again, more and more slowly, unless a
-    newer one was announced meanwhile.
+    newer one was announced meanwhile; one that can't be taken (:data:`FAILED`) isn't until the link
+    starts anew: trying costs as much as succeeding, and what is wrong needs somebody.
 
     Args:
         config: The link's.
@@ -66,6 +67,7 @@ class ReleasePuller:
         self._decided = _read(self._decided_path)
         self._wanted: asyncio.Queue[_Wish] = asyncio.Queue()
         self._open: set[str] = set()
+        self._failed: set[str] = set()
         self._newest = ""
         self._server = config.server
 
@@ -74,7 +76,7 @@ class ReleasePuller:
         key = f"{notice.version} {notice.digest}"
         self._newest = key
         self._server = self._config.server or notice.address
-        if key not in self._decided and key not in self._open:
+        if key not in self._decided and key not in self._open | self._failed:
             self._open.add(key)
             self._want(_Wish(version=notice.version, server=self._server, key=key))
 
@@ -111,6 +113,9 @@ class ReleasePuller:
                 self._open.discard(wish.key)
             elif status == WAITS:
                 asyncio.get_running_loop().call_later(_WAIT_S, self._want, replace(wish, tries=0))
+            elif status == FAILED:
+                self._failed.add(wish.key)
+                self._open.discard(wish.key)
             elif wish.tries < len(_RETRIES_S):
                 again = replace(wish, tries=wish.tries + 1)
                 loop = asyncio.get_running_loop()

@@ -73,8 +73,9 @@ def main(argv: list[str]) -> int:
 
     about = {"version": args.version} if args.version else {}
     try:
-        keys = configured_keys(args.release_key)
-        with FleetClient(args.server, args.root_certificates) as client:
+        keys = configured_keys(args.release_key or home.release_key)
+        ca = args.root_certificates or home.root_certificates
+        with FleetClient(args.server, ca, token=home.token()) as client:
             puller = Puller(client, home, emit, keys=keys)
             model = puller.pull(args.version, announced=args.announced)
             return consider(home, model, emit)

@@ -14,6 +14,7 @@ import yaml
 from agent.federation.owner import TrainingConfig
 from agent.paths import StateDir
 from agent.releases.owner import ReleasesConfig
+from agent.token import read_token
 from robots.errors import ModelError
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Home:
         device: Torch device; None: the policy's own or the best there is.
         server: host:port of the fleet's gRPC service; empty: none is known.
         root_certificates: CA of the server's certificate; empty: plaintext.
+        token_env, token_file: Where the robot's token for the server is.
+        release_key: Whose releases the robot takes: a key, or a file of keys; empty: of whom it
+            took the first.
         training: What the owner allows.
         releases: What the owner asks of a release.
         share: Which episodes, of a data set that simulated clients share; None: the robot's own
@@ -48,6 +52,9 @@ class Home:
     device: str | None = None
     server: str = ""
     root_certificates: str = ""
+    token_env: str = ""
+    token_file: str = ""
+    release_key: str = ""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     releases: ReleasesConfig = field(default_factory=ReleasesConfig)
     share: Episodes | None = None
@@ -74,9 +81,20 @@ class Home:
             device=own.get("device") or None,
             server=federation.get("server") or "",
             root_certificates=federation.get("root_certificates") or "",
+            token_env=federation.get("token_env") or "",
+            token_file=federation.get("token_file") or "",
+            release_key=federation.get("release_key") or "",
             training=TrainingConfig.of(own.get("training") or {}),
             releases=ReleasesConfig.of(own.get("releases") or {}),
         )
+
+    def token(self) -> str:
+        """The robot's, for the server; empty without one.
+
+        Raises:
+            ConfigError: the file can't be read.
+        """
+        return read_token(self.token_env, self.token_file, prefix="--federation.")
 
     def policy(self, base_digest: str) -> StoredModel:
         """The robot's current model, whose frozen part is the one that the server means.

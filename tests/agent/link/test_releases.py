@@ -16,7 +16,7 @@ MakeLink = Callable[..., LinkProcess]
 
 SCRIPT = """
 import json, pathlib, sys, time
-flags = dict(word[2:].split("=", 1) for word in sys.argv[2:])
+flags = dict((word[2:].split("=", 1) + [""])[:2] for word in sys.argv[2:])
 runs = pathlib.Path(flags["state_dir"]) / "runs"
 running = runs.with_name("running")
 with runs.open("a") as file:
@@ -129,9 +129,35 @@ def test_one_at_a_time_and_only_the_newest_of_those_that_wait(
 def test_what_could_not_be_fetched_is_tried_again(
     pull: Callable[..., Puller], listener: Listener
 ) -> None:
-    puller = pull(2)
+    puller = pull(75)
     announce(listener, 1)
     wait_until(lambda: puller.runs >= 2, timeout_s=15)
+
+
+def test_what_cannot_be_taken_is_not_tried_again(
+    pull: Callable[..., Puller], listener: Listener
+) -> None:
+    puller = pull(2)
+    announce(listener, 1)
+    settled(listener, puller, 1)
+    announce(listener, 1)
+    announce(listener, 2)
+    settled(listener, puller, 2)
+    versions = [line.count('"version": "2"') for line in (puller.state / "runs").open()]
+    assert versions == [0, 1]
+
+
+def test_a_pull_knows_a_notice_from_an_order(
+    pull: Callable[..., Puller], listener: Listener, control: Control
+) -> None:
+    """Anybody on the broker can announce an old release; only the owner can want it back."""
+    puller = pull(0)
+    announce(listener, 2)
+    settled(listener, puller, 1)
+    order(listener, "pull", version=1)
+    settled(listener, puller, 2)
+    runs = (puller.state / "runs").read_text().splitlines()
+    assert ["announced" in run for run in runs] == [True, False]
 
 
 def test_a_pull_ends_with_its_link(pull: Callable[..., Puller], listener: Listener) -> None:

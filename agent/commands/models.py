@@ -247,7 +247,7 @@ def _pull(argv: list[str]) -> int:
         console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     certificates = config.root_certificates or fleet.get("root_certificates") or ""
-    with FleetClient(server, certificates) as client:
+    with FleetClient(server, certificates, token=home.token()) as client:
         puller = Puller(client, home, emit)
         return int(consider(home, puller.pull(config.version), emit) != TAKEN)
 

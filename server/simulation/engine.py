@@ -1,16 +1,14 @@
 """Flower's SuperLink for the time of one simulation: started, asked, and ended with all it started.
 
 ``flwr run`` starts one that stays, in a home that all of a user's runs share. This one has a free
-port and a home of its own, and nothing of it is left.
+port and a home of its own, and nothing of it is left, however the command ends.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,10 +17,11 @@ from pathlib import Path
 
 import psutil
 
+from agent.supervisor.child import Child, ChildSpec
 from robots.errors import FederationError
 from server.flower_control import FlowerControl
 
-_READY_S = 90.0
+_READY_S = 120.0
 _END_S = 20.0
 _GRACE_S = 5.0
 """How long those have whose parent is gone; Ray's notice it by themselves."""
@@ -36,27 +35,27 @@ class Engine:
 
     Args:
         control: Its client.
-        process: It.
-        log: What it says.
+        child: It.
         family: All that was seen of what it started, and what those started.
     """
 
     control: FlowerControl
-    process: subprocess.Popen[bytes]
-    log: Path
+    child: Child
     family: set[psutil.Process] = field(default_factory=set)
 
     def alive(self) -> bool:
-        return self.process.poll() is None
+        self.child.poll()
+        return self.child.alive
 
     def look(self) -> None:
         """Remember who belongs to it: Ray's processes outlive the one that started them."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self.family.update(psutil.Process(self.process.pid).children(recursive=True))
+        if self.child.pid is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.family.update(psutil.Process(self.child.pid).children(recursive=True))
 
     def last_words(self, lines: int = 3) -> str:
-        """The end of the log."""
-        text = self.log.read_text(encoding="utf-8", errors="replace")
+        """The end of its log."""
+        text = self.child.spec.log.read_text(encoding="utf-8", errors="replace")
         return " | ".join(line.strip() for line in text.splitlines()[-lines:])
 
 
@@ -72,18 +71,10 @@ def engine(folder: Path) -> Iterator[Engine]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{_free_port()}"
-    log = folder / "flower.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            _command(address),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            env=os.environ | _environment(folder),
-            start_new_session=True,
-        )
+    child = Child(_spec(address, folder))
+    child.start()
     with FlowerControl(address) as control:
-        running = Engine(control, process, log)
+        running = Engine(control, child)
         try:
             _await(running)
             yield running
@@ -91,9 +82,9 @@ def engine(folder: Path) -> Iterator[Engine]:
             _end(running)
 
 
-def _command(address: str) -> list[str]:
+def _spec(address: str, folder: Path) -> ChildSpec:
     host, _, port = address.rpartition(":")
-    return [
+    argv = [
         str(Path(sys.executable).with_name("flower-superlink")),
         "--insecure",
         "--simulation",
@@ -102,19 +93,19 @@ def _command(address: str) -> list[str]:
         f"--host={host}",
         f"--port={port}",
     ]
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    return {
+    environment = {
         "FLWR_HOME": str(folder.resolve() / "flower"),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # Ray's 15 would leave clients next to nothing on a host that does anything else.
+        "RAY_worker_niceness": "0",
         "TOKENIZERS_PARALLELISM": "false",
         # Flower starts `flower-superexec` and `flwr-simulation` by name.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     }
+    return ChildSpec(name="superlink", argv=argv, log=folder / "flower.log", env=environment)
 
 
 def _await(running: Engine) -> None:
@@ -123,7 +114,7 @@ def _await(running: Engine) -> None:
         if not running.alive() or time.monotonic() > deadline:
             raise FederationError(
                 f"Flower's SuperLink did not come up: {running.last_words()}",
-                remedy=f"See {running.log}",
+                remedy=f"See {running.child.spec.log}",
             )
         time.sleep(_POLL_S)
 
@@ -131,12 +122,7 @@ def _await(running: Engine) -> None:
 def _end(running: Engine) -> None:
     """End the SuperLink and what it started: the SuperExec, the simulation, Ray."""
     running.look()
-    process = running.process
-    process.send_signal(signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_END_S)
-    process.kill()
-    process.wait()
+    running.child.end(_END_S)
     _, left = psutil.wait_procs(list(running.family), timeout=_GRACE_S)
     for member in left:
         # psutil knows a process by its start as well: it ends no other one of that number.

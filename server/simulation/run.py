@@ -96,7 +96,8 @@ def _keep_log(running: Engine, run_id: int, path: Path) -> None:
 def _over(running: Engine, run_id: int) -> bool:
     if not running.alive():
         raise FederationError(
-            f"Flower's SuperLink ended: {running.last_words()}", remedy=f"See {running.log}"
+            f"Flower's SuperLink ended: {running.last_words()}",
+            remedy=f"See {running.child.spec.log}",
         )
     status = running.control.status(run_id)
     return status is None or status.over

@@ -1,27 +1,32 @@
 """What a robot has for its fleet: episodes, how many of them are new, and the release that it runs.
 
-Looked at every half a minute and only when something changed, in a thread: reading a large data set
-takes seconds, and the link must go on answering.
+Counted when the files say that something changed, at most once a minute, and in a process of its
+own: reading a data set brings torch, and the link stays small.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.data.used import unused
 from agent.policy.store import ModelStore
 from agent.releases.origin import release_of
+from agent.supervisor.child import die_with_parent
 from robots.errors import ArmadaError
-from robots.replay.info import read_info
 
-_EVERY_S = 30.0
-_SOON_S = 2.0
-"""For names and dates of files, which is what is looked at first."""
+_LOOK_S = 2.0
+"""For names and dates of files, which cost nothing."""
+
+COUNT_S = 60.0
+_COUNT_LIMIT_S = 600.0
 
 logger = logging.getLogger(__name__)
+
+Dates = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -44,43 +49,54 @@ class StockTaker:
     def __init__(self, dataset_root: Path, models: Path) -> None:
         self._root = dataset_root
         self._store = ModelStore(models)
-        self._seen: tuple[float, ...] | None = None
-        self._counted_at = float("-inf")
+        self._seen: Dates | None = None
         self.stock = Stock()
 
     async def run(self) -> None:
         """For ever."""
         loop = asyncio.get_running_loop()
+        count_at = loop.time()
         while True:
-            await asyncio.to_thread(self.look, loop.time())
-            await asyncio.sleep(_SOON_S)
+            self._look_at_model()
+            dates = _dates(self._root)
+            if dates != self._seen and loop.time() >= count_at:
+                self._seen, count_at = dates, loop.time() + COUNT_S
+                await self._count()
+            await asyncio.sleep(_LOOK_S)
 
-    def look(self, now: float) -> None:
-        """Look again, as far as that is due.
-
-        Args:
-            now: Seconds of any clock.
-        """
+    def _look_at_model(self) -> None:
         try:
-            release = release_of(self._store.current)
-            episodes, new = self.stock.episodes, self.stock.new_episodes
-            seen = _dates(self._root)
-            if seen != self._seen and now >= self._counted_at + _EVERY_S:
-                self._seen, self._counted_at = seen, now
-                episodes, new = _count(self._root)
-            self.stock = Stock(episodes, new, release)
+            self.stock = replace(self.stock, release=release_of(self._store.current))
         except (ArmadaError, OSError) as error:
+            logger.warning("the model store can't be read: %s", error)
+
+    async def _count(self) -> None:
+        if not (self._root / "meta" / "info.json").is_file():
+            self.stock = replace(self.stock, episodes=0, new_episodes=0)
+            return
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agent.data.count", str(self._root)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+        )
+        try:
+            said, why = await asyncio.wait_for(process.communicate(), _COUNT_LIMIT_S)
+        except TimeoutError:
+            said, why = b"", b"it takes too long"
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
             # In the middle of being written, or damaged: whoever trains on it says what is amiss.
-            logger.warning("what there is can't be counted: %s", error)
+            logger.warning("episodes can't be counted: %s", why.decode(errors="replace").strip())
+            return
+        self.stock = replace(self.stock, **json.loads(said))
 
 
-def _count(root: Path) -> tuple[int, int]:
-    if not (root / "meta" / "info.json").is_file():
-        return 0, 0
-    return len(read_info(root).episodes), len(unused(root))
-
-
-def _dates(root: Path) -> tuple[float, ...]:
+def _dates(root: Path) -> Dates:
     """What changes when episodes come, go or are trained on."""
     root = root.resolve()
     paths = root / "meta" / "info.json", root.parent / f".{root.name}.used.json"

@@ -8,9 +8,13 @@ from agent.training.home import Home
 
 
 def stored(home: Home, order: Order) -> StoredModel | None:
-    """A model of the robot's with the right frozen tensors; where there is one, with the right
-    trainable ones too; None: it has none."""
-    models = [m for m in ModelStore(home.state.models).list() if m.base_digest == order.base_digest]
+    """A model of the robot's with the right frozen tensors (for adapters: all of them); where there
+    is one, with the right trainable ones too; None: it has none."""
+    models = [
+        model
+        for model in ModelStore(home.state.models).list()
+        if order.trains.base_digest(model.trainable_digest, model.base_digest) == order.base_digest
+    ]
     right = [m for m in models if m.trainable_digest == order.start_digest]
     return next(iter(right or models), None)
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from agent.data.open import open_info
 from agent.data.split import split
+from agent.federation.payload.spec import TrainsConfig
+from agent.federation.payload.trained import prepare
 from agent.policy import weights
 from agent.training.episodes import Episodes
 from agent.training.heldout import heldout_error
@@ -22,7 +24,9 @@ def measure(
     policy_path: Path,
     processors: Path,
     dataset_root: Path,
+    trains: TrainsConfig | None = None,
     received: Mapping[str, Tensor] | None = None,
+    normaliser: str = "",
     rename_map: Mapping[str, str] | None = None,
     device: str | None = None,
     threads: int = 0,
@@ -47,7 +51,9 @@ def measure(
         processors,
         stats=own_stats(dataset_root, rename, share=share),
         device=device,
+        pooled=normaliser,
     )
+    prepare(loaded.policy, trains or TrainsConfig())
     if received is not None:
         weights.apply(loaded.policy, received)
     error = heldout_error(loaded, dataset_root, heldout, rename)

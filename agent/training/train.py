@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from agent.data.open import open_info
+from agent.federation.payload.spec import TrainsConfig
+from agent.federation.payload.trained import prepare
 from agent.policy import weights
 from agent.training.checkpoint import Checkpoints, Saved
 from agent.training.config import TrainConfig
@@ -66,7 +68,9 @@ def train(
     processors: Path,
     dataset_root: Path,
     config: TrainConfig,
+    trains: TrainsConfig | None = None,
     received: Mapping[str, Tensor] | None = None,
+    normaliser: str = "",
     rename_map: Mapping[str, str] | None = None,
     device: str | None = None,
     threads: int = 0,
@@ -81,7 +85,9 @@ def train(
         processors: Where the robot's normaliser is, or will be made.
         dataset_root: The robot's episodes.
         config: How.
+        trains: Which tensors; None: those that the policy itself trains.
         received: Trainable tensors to start from, fp32; None: those of the policy.
+        normaliser: The fleet's statistics, as ``Order.normaliser``; empty: the robot's own.
         rename_map: Robot keys to policy keys.
         device: Torch device; None: the policy's own or the best there is.
         threads: Threads of torch; 0: as they are.
@@ -110,6 +116,7 @@ def train(
         processors,
         stats=own_stats(dataset_root, rename, share=share),
         device=device,
+        pooled=normaliser,
     )
     frames = TrainingFrames(
         dataset_root,
@@ -119,6 +126,7 @@ def train(
         batch_size=config.batch_size,
         seed=config.seed,
     )
+    prepare(loaded.policy, trains or TrainsConfig())
     if received is not None:
         weights.apply(loaded.policy, received)
     learner = Learner(loaded, frames, config)

@@ -60,7 +60,7 @@ def work(home: Home, job: Job, checkpoint_s: float) -> None:
     start = find_start(home, job)
     job.note_that("")
     if order.work == MEASURE:
-        job.write("result", _measure(home, start))
+        job.write("result", _measure(home, order, start))
     else:
         job.write("result", _train(home, job, order, start, checkpoint_s))
 
@@ -71,7 +71,9 @@ def _train(home: Home, job: Job, order: Order, start: Start, checkpoint_s: float
         processors=home.state.processors,
         dataset_root=home.dataset_root,
         config=order.train,
+        trains=order.trains,
         received=start.tensors,
+        normaliser=order.normaliser,
         rename_map=home.rename_map,
         device=home.device,
         threads=home.threads,
@@ -116,12 +118,14 @@ def _encoded(
         return encode(update, start, order.encoding, feedback)
 
 
-def _measure(home: Home, start: Start) -> dict[str, Any]:
+def _measure(home: Home, order: Order, start: Start) -> dict[str, Any]:
     error, episodes = measure(
         policy_path=start.policy,
         processors=home.state.processors,
         dataset_root=home.dataset_root,
+        trains=order.trains,
         received=start.tensors,
+        normaliser=order.normaliser,
         rename_map=home.rename_map,
         device=home.device,
         threads=home.threads,

@@ -25,8 +25,7 @@ def main(argv: list[str]) -> int:
     from agent.federation.simulation.setting import Setting
     from robots.errors import ConfigError, FederationError
     from server.commands.simulate_config import SimulateConfig
-    from server.simulation.record import REPORT
-    from server.simulation.run import Resources, simulate
+    from server.simulation.events import REPORT
     from server.simulation.view import SimulationView, summary
 
     config = parse(SimulateConfig, argv, prog="armada simulate")
@@ -39,6 +38,9 @@ def main(argv: list[str]) -> int:
         raise ConfigError(
             f"there are data for {known} clients", field="--clients", value=config.clients
         )
+    # Imported here: Flower takes seconds, which a wrong flag need not cost.
+    from server.simulation.run import Resources, simulate
+
     resources = Resources(
         clients=config.clients or known,
         cpus=config.cpus_per_client,

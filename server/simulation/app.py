@@ -33,10 +33,10 @@ from agent.policy.parts import trainable_names
 from agent.policy.store import WEIGHTS
 from agent.training.arrays import from_record, to_record
 from robots.errors import ConfigError, FederationError
-from server.simulation.events import Events
+from server.simulation.events import REPORT, Events
 from server.simulation.grid import NamedGrid
 from server.simulation.prepare import prepare
-from server.simulation.record import REPORT, Record
+from server.simulation.record import Record
 from server.simulation.strategies import build_strategy
 from server.simulation.view import sentence, summary
 

@@ -10,6 +10,7 @@ from typing import Any
 from agent.policy import atomic
 
 FILE = "events.jsonl"
+REPORT = "report.json"
 
 
 class Events:

@@ -12,11 +12,11 @@ from flwr.app import Message, MessageType
 
 from agent.federation.simulation.config import SimulationConfig
 from agent.policy import atomic
+from server.simulation.events import REPORT
 
 Emit = Callable[..., None]
 """Takes an event: its kind, and what is to be said of it."""
 
-REPORT = "report.json"
 _TRAINED = {"loss-first": "loss_first", "loss-last": "loss_last", "num-examples": "samples"}
 _SAID = {"error-before": "error_before", "error-after": "error_after", "seconds": "seconds"}
 

@@ -13,8 +13,7 @@ from agent.federation.simulation.config import SimulationConfig
 from robots.errors import FederationError
 from server.simulation.bundle import build_simulation_bundle
 from server.simulation.engine import Engine, engine
-from server.simulation.events import Events
-from server.simulation.record import REPORT
+from server.simulation.events import REPORT, Events
 
 _POLL_S = 0.2
 _ASK_S = 1.0

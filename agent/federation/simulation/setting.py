@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from agent.data.federated.catalogue import Catalogue
 from agent.data.federated.catalogue_file import read_catalogue
-from agent.data.open import open_info
 from agent.federation.simulation import PARTITION, PARTITIONS
 from agent.federation.simulation.config import TINY, SimulationConfig
 from agent.federation.simulation.demo_data import demo_data
-from agent.federation.simulation.home import SimulatedHome
 from agent.paths import StateDir
-from agent.policy.hub import policy_folder
-from agent.training.episodes import Episodes
 from robots.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.federation.simulation.home import SimulatedHome
+
+# LeRobot is imported where it is needed: whoever only starts a simulation needs none of it.
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Setting:
         """
         if self.config.policy == TINY:
             return self.output / "base"
+        from agent.policy.hub import policy_folder
+
         return policy_folder(str(Path(self.config.policy).expanduser()))
 
     def catalogue(self) -> Catalogue:
@@ -78,6 +81,10 @@ class Setting:
             DataError: its data set isn't here, can't be used, or isn't what the catalogue claims.
             ModelError: the policy isn't here.
         """
+        from agent.data.open import open_info
+        from agent.federation.simulation.home import SimulatedHome
+        from agent.training.episodes import Episodes
+
         catalogue = self.catalogue()
         number, clients = int(node_config[PARTITION]), len(catalogue.clients)
         if number >= clients:

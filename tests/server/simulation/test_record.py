@@ -11,8 +11,8 @@ from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from agent.federation.simulation.config import SimulationConfig
-from server.simulation.events import Events
-from server.simulation.record import REPORT, Record
+from server.simulation.events import REPORT, Events
+from server.simulation.record import Record
 
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 

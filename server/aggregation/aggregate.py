@@ -51,6 +51,7 @@ def aggregate(
     updates: Sequence[StoredUpdate],
     state: Path,
     seed: int,
+    min_robots: int = 1,
 ) -> Aggregate:
     """Make one out of many, a tensor at a time.
 
@@ -66,14 +67,15 @@ def aggregate(
         updates: Each checked and stored.
         state: Folder of what is remembered from round to round; made if need be.
         seed: Draws the noise of differential privacy, together with a secret of the server's.
+        min_robots: Fewest robots of whom an update must be left once the too long are refused.
 
     Raises:
-        FederationError: too few updates for what the strategy promises, or a result that isn't
-            finite.
+        FederationError: too few robots, for ``min_robots`` or for what the strategy promises, or a
+            result that isn't finite.
         ModelError: a stored file can't be read.
     """
     shares, refused = weigh(config, updates)
-    _enough(config, shares, refused)
+    _enough(config, shares, refused, min_robots)
     state.mkdir(parents=True, exist_ok=True)
     start_digest = weights.digest(start) if config.private or config.strategy in OPTIMISERS else ""
     metrics = _metrics(shares, refused)
@@ -112,13 +114,19 @@ def aggregate(
     return Aggregate(tensors, metrics, tuple(refused), tuple(share.update for share in shares))
 
 
-def _enough(config: AggregateConfig, shares: Sequence[Share], refused: Sequence[Refused]) -> None:
-    if len(shares) >= config.fewest:
+def _enough(
+    config: AggregateConfig,
+    shares: Sequence[Share],
+    refused: Sequence[Refused],
+    min_robots: int,
+) -> None:
+    robots = {share.update.robot for share in shares}
+    if len(robots) >= max(config.fewest, min_robots):
         return
     reasons = "; ".join(f"{r.update.robot}: {r.reason}" for r in refused)
     raise FederationError(
-        f"{config.strategy} needs {config.fewest} updates and has {len(shares)}"
-        + (f" ({reasons})" if reasons else "")
+        f"{config.strategy} needs updates of {max(config.fewest, min_robots)} robots "
+        f"and has {len(robots)}" + (f" ({reasons})" if reasons else "")
     )
 
 

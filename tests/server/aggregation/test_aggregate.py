@@ -97,9 +97,9 @@ def test_where_heads_are_counted_a_robot_counts_once(
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
-        ("median", "median needs 3 updates and has 2"),
-        ("trimmed-mean", "trimmed-mean needs 5 updates and has 2"),
-        ("krum", "krum needs 5 updates and has 2"),
+        ("median", "median needs updates of 3 robots and has 2"),
+        ("trimmed-mean", "trimmed-mean needs updates of 5 robots and has 2"),
+        ("krum", "krum needs updates of 5 robots and has 2"),
     ],
 )
 def test_a_promise_that_cannot_be_kept_is_an_error(
@@ -113,8 +113,20 @@ def test_a_promise_that_cannot_be_kept_is_an_error(
         aggregate(AggregateConfig(strategy=strategy), start, updates[:2], tmp_path, 0)
 
 
+def test_fewer_robots_than_were_asked_for_are_an_error(
+    store: Store, start: dict[str, Tensor], tmp_path: Path
+) -> None:
+    long = store("robot1", noise(1, 10.0))
+    updates = [long, *(store(f"robot{i}", noise(i, 0.01)) for i in range(2, 4))]
+    late = store("robot2", noise(5, 0.01), staleness=1, job="0")
+    config = AggregateConfig(max_norm=0.5)
+    assert len(aggregate(config, start, updates, tmp_path, 0, min_robots=2).used) == 2
+    with pytest.raises(FederationError, match=r"3 robots and has 2 \(robot1: its change is"):
+        aggregate(config, start, [*updates, late], tmp_path, 0, min_robots=3)
+
+
 def test_no_update_is_an_error(start: dict[str, Tensor], tmp_path: Path) -> None:
-    with pytest.raises(FederationError, match="fedavg needs 1 updates and has 0"):
+    with pytest.raises(FederationError, match="fedavg needs updates of 1 robots and has 0"):
         aggregate(AggregateConfig(), start, [], tmp_path, 0)
 
 

@@ -22,6 +22,7 @@ SHARED_WITH_SERVER = {
     "agent.commands.parsing",
     "agent.fleet",
     "agent.link.messages",
+    "agent.token",
     "agent.proto",
     # What a release is, and whose.
     "agent.releases.delta",
@@ -29,6 +30,7 @@ SHARED_WITH_SERVER = {
     "agent.releases.signature",
     # Weights, and the policy folder that a release is.
     "agent.federation.payload",
+    "agent.federation.wire",
     "agent.policy.atomic",
     "agent.policy.hub",
     "agent.policy.merge",

@@ -3,13 +3,16 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
-from dataclasses import dataclass, field
+import getpass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from agent.fleet import FleetClient
 from agent.token import check_token, read_token
 from agent.training.config import TrainConfig
 from robots.errors import ConfigError
+from server.aggregation.config import AggregateConfig
+from server.rounds.spec import FOLD, LOCAL, RoundSpec
 
 DEFAULT_SERVER = "127.0.0.1:29300"
 
@@ -65,6 +68,38 @@ class RoundStartConfig(RoundListConfig):
     wait_s: float = 60.0
     # Longest wait for the updates of a round, in seconds.
     timeout_s: float = 3600.0
-    # Let the robots measure the average on their held-out episodes before it is released.
+    # Let the robots measure each release on their held-out episodes.
     evaluate: bool = False
     train: TrainConfig = field(default_factory=TrainConfig)
+    # How updates travel: fp32, bf16, fp16 or int8.
+    encoding: str = "fp32"
+    # Share of the robots that are asked, drawn by seed.
+    fraction: float = 1.0
+    # Fewest episodes that a robot has not trained on before.
+    min_new_episodes: int = 0
+    # Updates that come after their round: fold (into a later one, by staleness) or drop.
+    late: str = FOLD
+    # Statistics of the robots' data: local, or pooled over all that take part.
+    normaliser: str = LOCAL
+    aggregation: AggregateConfig = field(default_factory=AggregateConfig)
+    # Wait until the round that runs is over, instead of an error.
+    queue: bool = False
+    # Who asks; empty: the user's name.
+    by: str = ""
+
+    def spec(self) -> RoundSpec:
+        """What is asked for.
+
+        Raises:
+            ConfigError: a value beyond its bounds.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(RoundSpec)}
+        return RoundSpec(**values | {"by": self.by or getpass.getuser()})
+
+
+@dataclass(kw_only=True)
+class RoundCancelConfig(RoundShowConfig):
+    """Which round to end."""
+
+    # Who says so; empty: the user's name.
+    by: str = ""

@@ -1,4 +1,4 @@
-"""``armada round start | list | show``: federated rounds, from any host that reaches the server."""
+"""``armada round start | list | show | cancel``: rounds, from any host that reaches the server."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from agent.fleet import FleetClient
     from agent.proto import fleet_pb2 as pb
 
-_USAGE = "Use `armada round start`, `armada round list` or `armada round show N`"
+_USAGE = (
+    "Use `armada round start`, `armada round list`, `armada round show N` or "
+    "`armada round cancel N`"
+)
 _FAILED = 1
 
 
 def main(argv: list[str]) -> int:
     """Dispatch to the verb."""
-    verbs = {"start": _start, "list": _list, "show": _show}
+    verbs = {"start": _start, "list": _list, "show": _show, "cancel": _cancel}
     if argv and argv[0] in ("-h", "--help"):
         show_verbs("armada round", verbs)
         return 0
@@ -39,18 +42,10 @@ def _start(argv: list[str]) -> int:
 
     from agent.commands.parsing import parse
     from server.commands.config import RoundStartConfig
-    from server.rounds.spec import RoundSpec
-    from server.service import request_of
+    from server.rounds.messages import request_of
 
     config = parse(RoundStartConfig, argv, prog="armada round start")
-    spec = RoundSpec(
-        rounds=config.rounds,
-        min_robots=config.min_robots,
-        wait_s=config.wait_s,
-        timeout_s=config.timeout_s,
-        evaluate=config.evaluate,
-        train=config.train,
-    )
+    spec = config.spec()
     with config.client() as client:
         started = client.start_round(request_of(spec))
         return _follow(client, started.id, Console(), as_json=config.json)
@@ -66,6 +61,25 @@ def _show(argv: list[str]) -> int:
     config = parse(RoundShowConfig, argv, prog="armada round show", positional=("number",))
     with config.client() as client:
         return _follow(client, config.number, Console(), as_json=config.json)
+
+
+def _cancel(argv: list[str]) -> int:
+    """End a round that runs or is queued."""
+    import getpass
+
+    from rich.console import Console
+
+    from agent.commands.parsing import parse
+    from server.commands.config import RoundCancelConfig
+
+    config = parse(RoundCancelConfig, argv, prog="armada round cancel", positional=("number",))
+    with config.client() as client:
+        cancelled = client.cancel_round(config.number, config.by or getpass.getuser())
+    if config.json:
+        _print_json(Console(), _as_dict(cancelled))
+    else:
+        Console().print(f"round {cancelled.id} is {cancelled.status}")
+    return 0
 
 
 def _list(argv: list[str]) -> int:
@@ -84,11 +98,12 @@ def _list(argv: list[str]) -> int:
         for entry in rounds:
             _print_json(console, _as_dict(entry))
         return 0
-    table = Table("round", "started", "status", "rounds", "steps", "releases", "reason")
+    table = Table("round", "asked for", "by", "status", "rounds", "steps", "releases", "reason")
     for entry in rounds:
         table.add_row(
             str(entry.id),
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.started)),
+            entry.request.by,
             entry.status,
             str(entry.request.rounds),
             str(entry.request.train.steps),
@@ -142,6 +157,7 @@ def _as_dict(entry: pb.Round) -> dict[str, Any]:
         "id": entry.id,
         "run_id": entry.run_id,
         "started": entry.started,
+        "by": entry.request.by,
         "status": entry.status,
         "reason": entry.reason,
         "releases": list(entry.releases),
@@ -152,4 +168,4 @@ def _print_json(console: Console, value: dict[str, Any]) -> None:
     console.print(json.dumps(value), markup=False, highlight=False, soft_wrap=True)
 
 
-COMMAND = Command("round", "start, follow and list federated rounds", main, 31)
+COMMAND = Command("round", "start, follow, list and cancel federated rounds", main, 31)

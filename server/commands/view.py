@@ -9,7 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-_LOUD = {"failed": "red", "dropped": "yellow", "waiting": "yellow", "finished": "green"}
+_LOUD = {
+    "failed": "red",
+    "cancelled": "red",
+    "dropped": "yellow",
+    "waiting": "yellow",
+    "resumed": "yellow",
+    "finished": "green",
+}
 
 
 class RoundView:
@@ -48,12 +55,12 @@ class RoundView:
     def show(self, event: dict[str, Any]) -> None:
         """Take the next event."""
         kind, data = event["kind"], event["data"]
-        if kind == "sent":
+        if kind == "asked":
             description = f"round {self._number}, {data['server_round']}: robots train"
             self._progress.update(
                 self._bar, description=description, total=data["robots"], completed=0
             )
-        elif kind in ("reply", "dropped"):
+        elif kind == "reply":
             self._progress.advance(self._bar)
         clock = time.strftime("%H:%M:%S", time.localtime(event["time"]))
         self._progress.console.print(
@@ -67,7 +74,7 @@ class RoundView:
 
 def sentence(kind: str, data: dict[str, Any]) -> str:
     """An event in words."""
-    if kind == "started":
+    if kind in ("queued", "started"):
         train = data["request"]["train"]
         return (
             f"{data['request']['rounds']} rounds of {train['steps']} steps × "
@@ -75,22 +82,36 @@ def sentence(kind: str, data: dict[str, Any]) -> str:
         )
     if kind == "waiting":
         return f"{data['robots']} of {data['needed']} robots are there"
-    if kind == "sent":
-        return f"{data['bytes']:,} B of weights to each of {data['robots']} robots"
-    if kind == "reply":
+    if kind == "asked":
+        return f"{data['robots']} of {data['of']} robots, to start from version {data['version']}"
+    if kind == "progress":
+        reason = f", {data['reason']}" if data["reason"] else ""
+        return f"{_who(data)}: step {data['step']} of {data['steps']}{reason}"
+    if kind in ("reply", "late"):
         error = ""
         if "error_before" in data:
             error = f", held-out error {data['error_before']:.4f} → {data['error_after']:.4f}"
+        loss = ""
+        if "loss_first" in data:
+            loss = f", loss {data['loss_first']:.4f} → {data['loss_last']:.4f}"
+        late = f", {data['staleness']} releases late" if data.get("staleness") else ""
         return (
-            f"{data.get('robot', data['node'])}: {data['samples']} frames, loss "
-            f"{data['loss_first']:.4f} → {data['loss_last']:.4f}{error}, {data['bytes_up']:,} B up"
+            f"{_who(data)}: {data['samples']} frames{loss}{error}, {data['bytes_up']:,} B up{late}"
         )
     if kind == "aggregated":
         return f"{data['robots']} updates, {data['samples']} frames"
     if kind == "evaluated":
-        return f"held-out error of the average {data['error']:.4f}"
+        return f"held-out error of the release {data['error']:.4f}, {data['robots']} robots"
+    if kind == "measured":
+        return f"{_who(data)}: held-out error {data['error']:.4f}"
     if kind == "released":
         return f"release {data['version']}, {data['digest']}"
     if kind == "finished":
         return "releases " + ", ".join(str(v) for v in data["releases"])
-    return str(data.get("reason", ""))
+    who, reason = _who(data), str(data.get("reason", ""))
+    return f"{who}: {reason}" if who else reason
+
+
+def _who(data: dict[str, Any]) -> str:
+    """The robot, or its node while nobody knows which it is."""
+    return str(data.get("robot") or (f"node {data['node']}" if "node" in data else ""))

@@ -1,56 +1,29 @@
-"""Rounds as an operator sees them: started one at a time, followed, listed.
-
-A round is a folder: ``request.json`` (what was asked for), ``run.json`` (Flower's run) and
-``events.jsonl``. What its state is, its events say.
-"""
+"""Rounds as an operator sees them: asked for, run one at a time, followed, listed, cancelled."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from robots.errors import FederationError
-from server.bundle import build_bundle
-from server.events import TERMINAL, EventFile, RoundEvent
+from robots.errors import ConfigError, FederationError
+from server.events import TERMINAL, RoundEvent
 from server.flower_control import FlowerControl
+from server.rounds.folder import RoundFolder
+from server.rounds.record import (
+    CANCELLED,
+    QUEUED,
+    RUNNING,
+    RoundBusyError,
+    RoundRecord,
+    read_record,
+)
 from server.rounds.spec import RoundSpec
+from server.rounds.watch import begin, watch
 
 _FOLLOW_S = 0.2
-
-
-@dataclass(frozen=True)
-class RoundRecord:
-    """A round and what became of it.
-
-    Args:
-        id: Counts from 1 on this server.
-        run_id: Flower's; 0 until it is accepted.
-        started: Seconds since the epoch.
-        status: running, finished or failed.
-        reason: Why it failed.
-        spec: What was asked for.
-        releases: Versions that it made.
-    """
-
-    id: int
-    run_id: int
-    started: float
-    status: str
-    reason: str
-    spec: RoundSpec
-    releases: tuple[int, ...]
-
-
-class RoundBusyError(FederationError):
-    """Another round is running."""
-
-
-class NoSuchRoundError(FederationError):
-    """There is no such round."""
+_LONGEST_QUEUE = 100
 
 
 class Rounds:
@@ -58,62 +31,69 @@ class Rounds:
 
     Args:
         root: ``…/rounds`` in its state.
-        control: Starts runs.
+        control: Starts and ends runs.
     """
 
     def __init__(self, root: Path, control: FlowerControl) -> None:
         self._root = root
         self._control = control
-        self._starting = threading.Lock()
+        self._changing = threading.Lock()
+        self._over: set[int] = set()
 
     def start(self, spec: RoundSpec) -> RoundRecord:
-        """Start a run.
+        """Start a round, or put it behind the others if ``spec.queue`` says so.
 
         Raises:
-            RoundBusyError: another one is running.
+            RoundBusyError: another one is running, and this one doesn't want to wait.
             FederationError: the SuperLink doesn't answer or refuses.
         """
-        with self._starting:
-            ids = self._ids()
-            if ids and (last := self.get(ids[-1])).status == "running":
+        with self._changing:
+            waiting = self._waiting()
+            if waiting and not spec.queue:
+                first = waiting[0]
                 raise RoundBusyError(
-                    f"round {last.id} is running", remedy=f"Watch it: armada round show {last.id}"
+                    f"round {first.id} is {first.status}",
+                    remedy=f"Watch it: armada round show {first.id}. Or wait: --queue=true",
                 )
-            number = (ids[-1] if ids else 0) + 1
+            if len(waiting) > _LONGEST_QUEUE:
+                raise RoundBusyError(f"{len(waiting)} rounds are waiting already")
+            folder = self._add(spec)
+            if waiting:
+                folder.events.emit(QUEUED, request=spec.to_dict())
+            else:
+                self._begin(folder)
+        return read_record(folder)
+
+    def cancel(self, number: int, by: str) -> RoundRecord:
+        """End a round that runs or is queued; what robots have finished for it is dropped.
+
+        Args:
+            number: Which.
+            by: Who says so.
+
+        Raises:
+            NoSuchRoundError: there is no such round.
+            RoundBusyError: it is over.
+        """
+        with self._changing:
+            record = self.get(number)
+            if record.over:
+                raise RoundBusyError(f"round {number} is over: {record.status}")
             folder = self._folder(number)
-            folder.mkdir(parents=True)
-            (folder / "request.json").write_text(json.dumps(spec.to_dict(), indent=1))
-            events = self._events(number)
-            events.emit("started", request=spec.to_dict())
-            try:
-                run_id = self._control.start_run(build_bundle(), {"round-id": number})
-            except FederationError as error:
-                events.emit("failed", reason=str(error))
-                raise
-            (folder / "run.json").write_text(json.dumps({"run_id": run_id}))
-        return self.get(number)
+            # First of all: whatever the ServerApp says later doesn't count.
+            folder.events.emit(CANCELLED, reason=f"by {by}" if by else "", by=by)
+            folder.write_run({**folder.run, "cancelled": True})
+            if record.run_id:
+                self._control.stop_run(record.run_id)
+        return read_record(folder)
 
     def get(self, number: int) -> RoundRecord:
         """Raises: NoSuchRoundError."""
-        folder = self._folder(number)
-        events = self._events(number).read()
-        if not events:
-            raise NoSuchRoundError("there is no such round", field="round", value=number)
-        end = next((e for e in events if e.kind in TERMINAL), None)
-        run = folder / "run.json"
-        return RoundRecord(
-            id=number,
-            run_id=json.loads(run.read_text())["run_id"] if run.exists() else 0,
-            started=events[0].time,
-            status=end.kind if end else "running",
-            reason=str(end.data.get("reason", "")) if end else "",
-            spec=RoundSpec.from_dict(json.loads((folder / "request.json").read_text())),
-            releases=tuple(e.data["version"] for e in events if e.kind == "released"),
-        )
+        return read_record(self._folder(number))
 
     def all(self) -> list[RoundRecord]:
         """Oldest first."""
-        return [self.get(number) for number in self._ids()]
+        return [self.get(number) for number in self._ids() if self._told(number)]
 
     def follow(
         self, number: int, *, after: int = 0, alive: Callable[[], bool] = lambda: True
@@ -124,7 +104,7 @@ class Rounds:
             NoSuchRoundError: there is no such round.
         """
         self.get(number)
-        events = self._events(number)
+        events = self._folder(number).events
         while alive():
             for event in events.read(after):
                 after = event.sequence
@@ -134,41 +114,60 @@ class Rounds:
             time.sleep(_FOLLOW_S)
 
     def poll(self) -> None:
-        """Call it every second or so: a run that Flower ended without a word of its own gets its
-        last event here."""
-        ids = self._ids()
-        if not ids:
-            return
-        record = self.get(ids[-1])
-        if record.status != "running" or not record.run_id:
-            return
-        try:
-            status = self._control.status(record.run_id)
-        except FederationError:
-            return  # The SuperLink is being restarted; its database knows the run.
-        if status is not None and not status.over:
-            return
-        # The ServerApp may have written its last event since.
-        if self.get(record.id).status != "running":
-            return
-        reason = "the SuperLink no longer knows the run"
-        if status is not None:
-            reason = status.details or f"Flower ended the run: {status.sub_status}"
-        self._events(record.id).emit("failed", reason=reason)
+        """Call it every second or so: what runs is kept running, and when it is over the next one
+        in the queue begins."""
+        with self._changing:
+            waiting = self._waiting()
+            if not waiting:
+                return
+            first = waiting[0]
+            folder = self._folder(first.id)
+            try:
+                if first.status == RUNNING:
+                    watch(folder, self._control)
+                elif self._control.reachable():
+                    begin(folder, self._control)
+            except FederationError:
+                return  # The SuperLink is being restarted; its database knows the run.
 
-    def abandon(self) -> None:
-        """At start: a round whose run was never accepted can't be running."""
-        for record in self.all()[-1:]:
-            if record.status == "running" and not record.run_id:
-                self._events(record.id).emit("failed", reason="the server ended as it began")
+    def _waiting(self) -> list[RoundRecord]:
+        """Those that run or are queued, oldest first; what is over isn't read again."""
+        waiting = []
+        for number in self._ids():
+            if number in self._over or not self._told(number):
+                continue
+            record = self.get(number)
+            if record.over:
+                self._over.add(number)
+            else:
+                waiting.append(record)
+        return waiting
+
+    def _add(self, spec: RoundSpec) -> RoundFolder:
+        ids = self._ids()
+        # One that the server died in adding has no event and is nobody's.
+        number = (ids[-1] if ids else 0) + (1 if not ids or self._told(ids[-1]) else 0)
+        folder = self._folder(number)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.write_spec(spec)
+        return folder
+
+    def _begin(self, folder: RoundFolder) -> None:
+        try:
+            begin(folder, self._control)
+        except FederationError as error:
+            folder.events.emit("failed", reason=str(error))
+            raise
+
+    def _told(self, number: int) -> bool:
+        return bool(self._folder(number).events.read())
 
     def _ids(self) -> list[int]:
         if not self._root.is_dir():
             return []
         return sorted(int(p.name) for p in self._root.iterdir() if p.name.isdigit())
 
-    def _folder(self, number: int) -> Path:
-        return self._root / f"{number:04d}"
-
-    def _events(self, number: int) -> EventFile:
-        return EventFile(self._folder(number) / "events.jsonl")
+    def _folder(self, number: int) -> RoundFolder:
+        if number < 1:
+            raise ConfigError("must be from 1", field="round", value=number)
+        return RoundFolder.of(self._root, number)

@@ -12,15 +12,15 @@ import pytest
 
 from agent.proto import fleet_pb2 as pb
 from agent.proto.fleet_pb2_grpc import FleetStub
-from agent.training.config import TrainConfig
 from robots.errors import ConfigError, FederationError
 from server.base import Base
 from server.events import EventFile
 from server.registry.releases import TRAINABLE, Releases
 from server.registry.service import CHUNK_BYTES
+from server.rounds.messages import request_of
 from server.rounds.rounds import Rounds
 from server.rounds.spec import RoundSpec
-from server.service import FleetService, request_of, serve, spec_of
+from server.service import FleetService, serve
 from tests.helpers import free_port
 
 
@@ -33,6 +33,9 @@ class Control:
         if self.away:
             raise FederationError("the SuperLink does not answer")
         return 2**63 + 1
+
+    def stop_run(self, run_id: int) -> None:
+        assert run_id == 2**63 + 1
 
 
 @pytest.fixture
@@ -68,18 +71,6 @@ def code_of(call: Any) -> tuple[grpc.StatusCode, str]:
     return refused.value.code(), refused.value.details()
 
 
-def test_a_request_is_the_same_on_both_sides() -> None:
-    spec = RoundSpec(
-        rounds=3,
-        min_robots=2,
-        wait_s=7,
-        timeout_s=90,
-        evaluate=True,
-        train=TrainConfig(steps=4, batch_size=2, lr=1e-3, seed=9, proximal_mu=0.25),
-    )
-    assert spec_of(request_of(spec)) == spec
-
-
 def test_a_round_is_started_watched_and_listed(tmp_path: Path, stub: FleetStub) -> None:
     started = stub.StartRound(request_of(RoundSpec(rounds=2)), timeout=10)
     assert (started.id, started.run_id, started.status) == (1, 2**63 + 1, "running")
@@ -99,6 +90,27 @@ def test_a_round_is_started_watched_and_listed(tmp_path: Path, stub: FleetStub) 
     ]  # fmt: skip
     (listed,) = stub.ListRounds(pb.ListRoundsRequest(), timeout=10).rounds
     assert (listed.status, list(listed.releases)) == ("finished", [1])
+
+
+def test_rounds_wait_for_one_another_and_are_cancelled(stub: FleetStub) -> None:
+    spec = RoundSpec(queue=True, by="nightly", encoding="int8")
+    stub.StartRound(request_of(spec), timeout=10)
+    second = stub.StartRound(request_of(spec), timeout=10)
+    assert (second.status, second.request.by, second.request.encoding) == (
+        "queued", "nightly", "int8",
+    )  # fmt: skip
+
+    for number in (2, 1):
+        cancelled = stub.CancelRound(pb.CancelRoundRequest(id=number, by="ada"), timeout=10)
+        assert (cancelled.status, cancelled.reason) == ("cancelled", "by ada")
+
+    again = pb.CancelRoundRequest(id=1, by="ada")
+    code, text = code_of(lambda: stub.CancelRound(again, timeout=10))
+    assert (code, text) == (
+        grpc.StatusCode.FAILED_PRECONDITION, "round 1 is over: cancelled",
+    )  # fmt: skip
+    unknown = pb.CancelRoundRequest(id=9)
+    assert code_of(lambda: stub.CancelRound(unknown, timeout=10))[0] is grpc.StatusCode.NOT_FOUND
 
 
 def test_every_mistake_has_its_code(stub: FleetStub, control: Control) -> None:

@@ -1,7 +1,9 @@
-"""Rounds: one at a time, their state is what their events say."""
+"""Rounds: one at a time, their state is what their events say, and what runs is kept running."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,33 +12,46 @@ import pytest
 
 from agent.training.config import TrainConfig
 from robots.errors import ConfigError, FederationError
-from server.events import EventFile
+from server.aggregation.config import AggregateConfig
+from server.events import EventFile, RoundEvent
 from server.flower_control import RunStatus
-from server.rounds.rounds import NoSuchRoundError, RoundBusyError, Rounds
+from server.rounds.folder import RoundFolder
+from server.rounds.messages import request_of, spec_of
+from server.rounds.progress import RELEASE, Progress
+from server.rounds.record import NoSuchRoundError, RoundBusyError
+from server.rounds.rounds import Rounds
 from server.rounds.spec import RoundSpec
+from server.rounds.watch import MOST_RESUMES, hold
 
 RUN = 2**63 + 11
+RUNNING = RunStatus("running", "", "")
 
 
 class Control:
-    """A SuperLink that does as it is told; the real one is in test_whole_path.py."""
+    """A SuperLink that does as it is told; the real one is in test_on_flower.py."""
 
     def __init__(self) -> None:
-        self.run: RunStatus | FederationError | None = RunStatus("running", "", "")
+        self.run: RunStatus | FederationError | None = RUNNING
         self.started: list[dict[str, Any]] = []
+        self.stopped: list[int] = []
         self.refuse = False
 
     def start_run(self, bundle: Any, config: dict[str, Any]) -> int:
         if self.refuse:
             raise FederationError("the SuperLink does not answer")
         self.started.append(config)
-        return RUN
+        return RUN + len(self.started) - 1
 
     def status(self, run_id: int) -> RunStatus | None:
-        assert run_id == RUN
         if isinstance(self.run, FederationError):
             raise self.run
         return self.run
+
+    def stop_run(self, run_id: int) -> None:
+        self.stopped.append(run_id)
+
+    def reachable(self) -> bool:
+        return not self.refuse
 
 
 @pytest.fixture
@@ -49,19 +64,29 @@ def rounds(tmp_path: Path, control: Control) -> Rounds:
     return Rounds(tmp_path, control)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are begun anew without a pause in between."""
+    monkeypatch.setattr("server.rounds.watch._LONGEST_PAUSE_S", 0.0)
+
+
 def events(tmp_path: Path, number: int) -> EventFile:
-    return EventFile(tmp_path / f"{number:04d}" / "events.jsonl")
+    return RoundFolder.of(tmp_path, number).events
+
+
+def kinds(rounds: Rounds, number: int) -> list[str]:
+    return [event.kind for event in rounds.follow(number)]
 
 
 def test_a_round_is_started_and_followed_to_its_end(
     tmp_path: Path, rounds: Rounds, control: Control
 ) -> None:
-    spec = RoundSpec(rounds=2, train=TrainConfig(steps=5))
+    spec = RoundSpec(rounds=2, train=TrainConfig(steps=5), by="ada")
     record = rounds.start(spec)
     assert control.started == [{"round-id": 1}]
     assert (record.id, record.run_id, record.status, record.spec) == (1, RUN, "running", spec)
 
-    heard = []
+    heard: list[RoundEvent] = []
     follower = threading.Thread(target=lambda: heard.extend(rounds.follow(1)))
     follower.start()
     events(tmp_path, 1).emit("released", version=4)
@@ -69,6 +94,7 @@ def test_a_round_is_started_and_followed_to_its_end(
     follower.join(10)
 
     assert [e.kind for e in heard] == ["started", "released", "finished"]
+    assert heard[0].data["by"] == "ada"
     assert [e.sequence for e in rounds.follow(1, after=1)] == [2, 3]
     assert (rounds.get(1).status, rounds.get(1).releases) == ("finished", (4,))
 
@@ -85,6 +111,49 @@ def test_one_at_a_time(tmp_path: Path, rounds: Rounds) -> None:
     ]
 
 
+def test_those_that_wait_begin_one_after_the_other(
+    tmp_path: Path, rounds: Rounds, control: Control
+) -> None:
+    for _ in range(3):
+        rounds.start(RoundSpec(queue=True))
+    assert [r.status for r in rounds.all()] == ["running", "queued", "queued"]
+    with pytest.raises(RoundBusyError, match="round 1 is running"):
+        rounds.start(RoundSpec())
+    rounds.poll()
+    assert control.started == [{"round-id": 1}]
+
+    events(tmp_path, 1).emit("finished", releases=[])
+    control.refuse = True
+    rounds.poll()
+    assert rounds.get(2).status == "queued", "it waits for the SuperLink, too"
+    control.refuse = False
+    rounds.poll()
+    rounds.poll()
+
+    assert [r.status for r in rounds.all()] == ["finished", "running", "queued"]
+    assert control.started == [{"round-id": 1}, {"round-id": 2}]
+
+
+def test_a_cancelled_round_is_over_whatever_its_serverapp_says(
+    tmp_path: Path, rounds: Rounds, control: Control
+) -> None:
+    rounds.start(RoundSpec())
+    rounds.start(RoundSpec(queue=True))
+
+    assert rounds.cancel(1, "ada").status == "cancelled"
+    events(tmp_path, 1).emit("failed", reason="the run was stopped")
+    assert rounds.cancel(2, "").status == "cancelled"
+
+    assert control.stopped == [RUN]
+    assert (rounds.get(1).status, rounds.get(1).reason) == ("cancelled", "by ada")
+    assert RoundFolder.of(tmp_path, 1).run["cancelled"]
+    assert kinds(rounds, 2) == ["queued", "cancelled"]
+    with pytest.raises(RoundBusyError, match="round 1 is over: cancelled"):
+        rounds.cancel(1, "ada")
+    rounds.poll()
+    assert len(control.started) == 1
+
+
 def test_a_superlink_that_refuses_makes_a_failed_round(rounds: Rounds, control: Control) -> None:
     control.refuse = True
     with pytest.raises(FederationError):
@@ -95,36 +164,117 @@ def test_a_superlink_that_refuses_makes_a_failed_round(rounds: Rounds, control: 
 @pytest.mark.parametrize(
     ("run", "reason"),
     [
-        (RunStatus("finished", "failed", "ServerApp was killed"), "ServerApp was killed"),
-        (RunStatus("finished", "stopped", ""), "Flower ended the run: stopped"),
+        (RunStatus("finished", "failed", "no heartbeat"), "no heartbeat"),
+        (RunStatus("finished", "completed", ""), "Flower ended the run: completed"),
         (None, "the SuperLink no longer knows the run"),
     ],
 )
-def test_a_run_that_ends_without_a_word_fails_its_round(
+def test_a_run_that_ends_without_a_word_is_begun_anew(
     rounds: Rounds, control: Control, run: RunStatus | None, reason: str
 ) -> None:
     rounds.start(RoundSpec())
     rounds.poll()
-    assert rounds.get(1).status == "running"
+    assert len(control.started) == 1
     control.run = run
     rounds.poll()
+    control.run = RUNNING
     rounds.poll()
-    assert (rounds.get(1).status, rounds.get(1).reason) == ("failed", reason)
-    assert [e.kind for e in rounds.follow(1)] == ["started", "failed"]
+
+    assert control.started == [{"round-id": 1}] * 2
+    record = rounds.get(1)
+    assert (record.status, record.run_id) == ("running", RUN + 1)
+    resumed = next(e for e in rounds.follow(1) if e.kind == "resumed")
+    assert resumed.data == {"reason": reason, "run": str(RUN + 1)}
+
+
+def test_a_serverapp_that_died_is_noticed_before_flower_does(
+    tmp_path: Path, rounds: Rounds, control: Control
+) -> None:
+    rounds.start(RoundSpec())
+    folder = RoundFolder.of(tmp_path, 1)
+    lock = hold(folder, RUN)
+    rounds.poll()
+    assert len(control.started) == 1
+    os.close(lock)
+    rounds.poll()
+    assert control.stopped == [RUN]
+    assert len(control.started) == 2
+    rounds.poll()
+    assert len(control.started) == 2, "the next one hasn't begun: it isn't dead"
+
+
+def test_two_serverapps_never_work_on_one_round(tmp_path: Path, rounds: Rounds) -> None:
+    rounds.start(RoundSpec())
+    folder = RoundFolder.of(tmp_path, 1)
+    lock = hold(folder, RUN)
+    with pytest.raises(FederationError, match="another run still works on round 1"):
+        hold(folder, RUN + 1, limit_s=0.3)
+    os.close(lock)
+    os.close(hold(folder, RUN + 1, limit_s=0.3))
+    with folder.lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_runs_that_get_nowhere_end_the_round(
+    tmp_path: Path, rounds: Rounds, control: Control
+) -> None:
+    rounds.start(RoundSpec())
+    control.run = RunStatus("finished", "failed", "boom")
+    for _ in range(MOST_RESUMES - 1):
+        rounds.poll()
+    assert rounds.get(1).status == "running"
+    Progress(phase=RELEASE).save(RoundFolder.of(tmp_path, 1))
+    for _ in range(MOST_RESUMES):
+        rounds.poll()
+    assert rounds.get(1).status == "running", "it had got on in between"
+    rounds.poll()
+    assert rounds.get(1).reason == f"{MOST_RESUMES} runs got nowhere; the last one: boom"
+
+
+def test_between_runs_that_get_nowhere_there_is_a_pause(rounds: Rounds, control: Control) -> None:
+    rounds.start(RoundSpec())
+    control.run = RunStatus("finished", "failed", "boom")
+    for _ in range(20):
+        rounds.poll()
+    assert len(control.started) == 2
+
+
+def test_a_run_that_somebody_stopped_through_flower_is_cancelled(
+    rounds: Rounds, control: Control
+) -> None:
+    rounds.start(RoundSpec())
+    control.run = RunStatus("finished", "stopped", "")
+    rounds.poll()
+    assert (rounds.get(1).status, rounds.get(1).reason) == ("cancelled", "stopped through Flower")
 
 
 def test_a_superlink_that_is_away_fails_nothing(rounds: Rounds, control: Control) -> None:
     rounds.start(RoundSpec())
     control.run = FederationError("away")
     rounds.poll()
-    assert rounds.get(1).status == "running"
+    assert kinds_so_far(rounds) == ["started"]
 
 
-def test_a_round_that_the_server_died_in_starting_is_over(tmp_path: Path, rounds: Rounds) -> None:
+def kinds_so_far(rounds: Rounds) -> list[str]:
+    alive = iter([True, False])
+    return [event.kind for event in rounds.follow(1, alive=lambda: next(alive))]
+
+
+def test_a_round_that_the_server_died_in_starting_is_started_by_the_next(
+    tmp_path: Path, rounds: Rounds, control: Control
+) -> None:
     rounds.start(RoundSpec())
     (tmp_path / "0001" / "run.json").unlink()
-    rounds.abandon()
-    assert rounds.get(1).reason == "the server ended as it began"
+    Rounds(tmp_path, control).poll()  # type: ignore[arg-type]
+    assert rounds.get(1).status == "running"
+    assert len(control.started) == 2
+
+
+def test_a_folder_that_the_server_died_in_making_is_nobodys(tmp_path: Path, rounds: Rounds) -> None:
+    (tmp_path / "0001").mkdir()
+    assert rounds.all() == []
+    assert rounds.start(RoundSpec()).id == 1
 
 
 def test_a_torn_line_is_skipped(tmp_path: Path, rounds: Rounds) -> None:
@@ -140,8 +290,50 @@ def test_there_is_no_round_nine(rounds: Rounds) -> None:
         rounds.get(9)
 
 
-def test_absurd_requests_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--rounds=0: must be from 1"):
-        RoundSpec(rounds=0)
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ({"rounds": 0}, r"--rounds=0: must be from 1"),
+        ({"fraction": 1.5}, r"--fraction=1.5: must be from 0.001 to 1"),
+        ({"min_new_episodes": -1}, r"--min_new_episodes=-1: must be from 0"),
+        ({"encoding": "fp8"}, r"--encoding=fp8: isn't known. One of: fp32, bf16, fp16, int8"),
+        ({"late": "keep"}, r"--late=keep: isn't known. One of: fold, drop"),
+        ({"normaliser": "global"}, r"--normaliser=global: isn't known"),
+        ({"by": "x" * 101}, r"--by=x+: must be at most 100 characters"),
+        (
+            {"aggregation": AggregateConfig(strategy="krum"), "min_robots": 4},
+            r"--min_robots=4: is too few for krum. It needs 5 updates",
+        ),
+    ],
+)
+def test_absurd_requests_are_refused(values: dict[str, Any], refused: str) -> None:
+    with pytest.raises(ConfigError, match=refused):
+        RoundSpec(**values)
+
+
+def test_a_training_without_end_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"--train.steps=100000000: must be from 1 to 100000"):
         TrainConfig(steps=100_000_000)
+
+
+def test_a_request_is_the_same_on_both_sides_and_on_the_disk(tmp_path: Path) -> None:
+    spec = RoundSpec(
+        rounds=3,
+        min_robots=5,
+        wait_s=7,
+        timeout_s=90,
+        evaluate=True,
+        train=TrainConfig(steps=4, batch_size=2, lr=1e-3, seed=9, proximal_mu=0.25),
+        encoding="int8",
+        fraction=0.5,
+        min_new_episodes=2,
+        late="drop",
+        normaliser="pooled",
+        aggregation=AggregateConfig(strategy="krum", max_norm=0.5, too_long="clip"),
+        queue=True,
+        by="ada",
+    )
+    folder = RoundFolder(tmp_path)
+    folder.write_spec(spec)
+
+    assert spec_of(request_of(spec)) == folder.spec == spec

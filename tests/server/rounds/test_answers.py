@@ -1,0 +1,389 @@
+"""What robots answer: good updates lie on the disk, bad ones cost their reply, and the reason is
+told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+from torch import Tensor
+
+from agent.federation.payload import codec
+from agent.federation.wire import (
+    ANSWER,
+    ARRAYS,
+    DECLINED,
+    FAILED,
+    FINISHED,
+    METRICS,
+    ORDER,
+    REPORT,
+    RUNNING,
+    TRAIN,
+    Answer,
+    Order,
+)
+from agent.policy import weights
+from agent.training.arrays import to_record
+from robots.errors import FederationError
+from server.aggregation.stored import StoredUpdate
+from server.base import Base
+from server.events import RoundEvent
+from server.registry.releases import Releases
+from server.rounds.closing import check_enough
+from server.rounds.folder import RoundFolder
+from server.rounds.jobs import note_ordered
+from server.rounds.progress import DONE, OPEN, OUT, SAME, Progress, Seat
+from server.rounds.replies import Replies
+from server.rounds.robots import KnownRobots
+from server.rounds.spec import RoundSpec
+from server.rounds.starts import Starts
+from server.rounds.training import Training
+
+# Flower stamps messages with the run and the node that its processes belong to.
+TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+
+
+class Round:
+    """The second round of a run, in which nodes 7 and 8 were asked."""
+
+    def __init__(self, root: Path, base: Base, *, number: int = 3, **order: Any) -> None:
+        self.releases = Releases(root / "releases")
+        origin = self.releases.add_base(base)
+        self.folder = RoundFolder.of(root / "rounds", number)
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        version = self.releases.latest or 0
+        self.start = self.releases.trainable(version)
+        digest = weights.digest(self.start)
+        self.progress = Progress(
+            server_round=2,
+            phase="train",
+            start_version=version,
+            start_digest=digest,
+            wanted=2,
+            seats={"7": Seat(), "8": Seat()},
+        )
+        self.order = Order(
+            work=TRAIN,
+            round_id=number,
+            server_round=2,
+            base_digest=origin["base_digest"],
+            start_digest=digest,
+            start_version=version,
+            **order,
+        )
+        note_ordered(self.folder, self.order)
+        self.online = frozenset({"7", "8"})
+        self.known = KnownRobots(root / "rounds" / "robots.json")
+        emit = self.folder.events.emit
+        replies = Replies(self.progress, self.known, lambda: self.online, emit)
+        starts = Starts(self.releases)
+        self.training = Training(
+            self.folder, self.progress, self.order, starts, self.known, replies, emit
+        )
+
+    def hear(self, node: str, message: Message) -> None:
+        self.training.on_reply(node, message)
+
+    def told(self, node: str) -> Order:
+        """What a node is asked now."""
+        return Order.from_record(self.training.question(node, 60.0)[ORDER])
+
+    @property
+    def updates(self) -> list[StoredUpdate]:
+        return StoredUpdate.read_all(self.folder.updates(2))
+
+    @property
+    def events(self) -> list[RoundEvent]:
+        return self.folder.events.read()
+
+    @property
+    def last(self) -> tuple[str, dict[str, Any]]:
+        return self.events[-1].kind, self.events[-1].data
+
+
+@pytest.fixture
+def begun(tmp_path: Path, base: Base) -> Round:
+    return Round(tmp_path, base)
+
+
+def asked() -> Message:
+    message = Message(content=RecordDict(), message_type="train", dst_node_id=7)
+    message.metadata.__dict__["_message_id"] = "question"
+    return message
+
+
+def said(order: Order, state: str, robot: str = "left", **values: Any) -> Message:
+    answer = Answer(
+        **{"job": order.job, "robot": robot, "state": state, "start_digest": order.start_digest}
+        | values
+    )
+    return Message(content=RecordDict({ANSWER: answer.to_record()}), reply_to=asked())
+
+
+def update(
+    round_: Round,
+    *,
+    robot: str = "left",
+    by: float = 1.0,
+    change: Callable[[dict[str, Tensor]], None] = lambda wire: None,
+    samples: Any = 10,
+    loss: Any = 1.0,
+    report: dict[str, Any] | None = None,
+    order: Order | None = None,
+    **answer: Any,
+) -> Message:
+    """A finished job's answer, spoiled as the test wants."""
+    order = order or round_.order
+    wire = codec.encode({k: v + by for k, v in round_.start.items()}, round_.start, order.encoding)
+    change(wire)
+    message = said(order, FINISHED, robot, **{"update_digest": weights.digest(wire)} | answer)
+    metrics = {"num-examples": samples, "loss-first": loss, "loss-last": 0.5}
+    message.content[ARRAYS] = to_record(wire)
+    message.content[METRICS] = MetricRecord(metrics)
+    message.content[REPORT] = ConfigRecord(report or {})
+    return message
+
+
+@pytest.mark.parametrize("encoding", ["fp32", "int8"])
+def test_a_good_update_lies_on_the_disk_and_the_robot_hears_of_it(
+    tmp_path: Path, base: Base, encoding: str
+) -> None:
+    begun = Round(tmp_path, base, encoding=encoding)
+
+    begun.hear("7", update(begun, by=0.25, samples=30, report={"episodes": 4, "anything": "else"}))
+
+    (stored,) = begun.updates
+    assert (stored.robot, stored.samples, stored.encoding) == ("left", 30, encoding)
+    for name, start in begun.start.items():
+        assert torch.allclose(stored.delta(name, begun.start), torch.full_like(start, 0.25))
+    kind, data = begun.last
+    assert (kind, data["robot"], data["samples"], data["episodes"]) == ("reply", "left", 30, 4)
+    assert (data["loss_first"], data["node"]) == (1.0, "7")
+    assert "anything" not in data
+    assert begun.progress.seats["7"].state == DONE
+    assert Progress.load(begun.folder).seats["7"] == Seat(robot="left", state=DONE)
+    begun.progress.seats["9"] = Seat(robot="left")
+    assert begun.told("9").received == (begun.order.job,)
+    assert begun.told("8").received == ()
+
+
+def first(round_: Round) -> str:
+    return sorted(round_.start)[0]
+
+
+def poison(value: float) -> Callable[[dict[str, Tensor]], None]:
+    def change(wire: dict[str, Tensor]) -> None:
+        wire[sorted(wire)[0]].view(-1)[0] = value
+
+    return change
+
+
+def forget(wire: dict[str, Tensor]) -> None:
+    del wire[sorted(wire)[0]]
+
+
+def stretch(wire: dict[str, Tensor]) -> None:
+    wire[sorted(wire)[0]] = torch.zeros(3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "reason"),
+    [
+        ({"change": poison(float("nan"))}, "not finite"),
+        ({"change": poison(float("inf"))}, "not finite"),
+        ({"change": forget}, "is missing"),
+        ({"change": stretch}, "has shape (3, 3, 3)"),
+        ({"change": lambda wire: wire.update({"vlm.c": torch.zeros(1)})}, "is unexpected"),
+        ({"samples": 0}, "num-examples=0: isn't a count"),
+        ({"samples": -5}, "num-examples=-5: isn't a count"),
+        ({"samples": 10**12}, "isn't a count"),
+        ({"samples": 1.5}, "isn't a count"),
+        ({"loss": float("nan")}, "loss-first=nan: isn't a finite number"),
+        ({"update_digest": "sha256:other"}, "aren't those that the robot says it sent"),
+        ({"start_digest": "sha256:other"}, "isn't what the job starts from"),
+    ],
+)
+def test_a_bad_update_costs_that_reply_and_the_reason_is_told(
+    begun: Round, spoiled: dict[str, Any], reason: str
+) -> None:
+    begun.hear("7", update(begun, robot="evil", **spoiled))
+    begun.hear("8", update(begun))
+
+    assert [stored.robot for stored in begun.updates] == ["left"]
+    (dropped,) = [event.data for event in begun.events if event.kind == "dropped"]
+    assert reason in dropped["reason"]
+    assert (dropped["robot"], dropped["node"]) == ("evil", "7")
+    assert begun.progress.seats["7"].state == OUT
+    with pytest.raises(FederationError, match="1 of 2 robots gave an update in round 2: evil: "):
+        check_enough(begun.folder, begun.progress, RoundSpec(min_robots=2))
+
+
+def test_arrays_that_are_no_npy_are_refused(begun: Round) -> None:
+    message = update(begun)
+    record: ArrayRecord = message.content[ARRAYS]
+    record[first(begun)].data = b"\x80\x04 a pickle, say"
+
+    begun.hear("7", message)
+
+    assert "the array can't be read" in begun.last[1]["reason"]
+
+
+def test_whoever_sends_nonsense_is_asked_again_but_not_for_ever(begun: Round) -> None:
+    for count in range(5):
+        assert begun.progress.seats["7"].state == OPEN, count
+        begun.hear("7", Message(content=RecordDict(), reply_to=asked()))
+
+    assert begun.last[1] == {"reason": "answer: is missing", "node": "7"}
+    assert begun.progress.seats["7"].state == OUT
+
+
+@pytest.mark.parametrize(
+    "robot", ["../../etc/passwd", "", "left/../right", "a" * 100, "left+0001-001-train-abc"]
+)
+def test_a_name_that_could_be_a_path_is_none(begun: Round, robot: str) -> None:
+    begun.hear("7", update(begun, robot=robot))
+
+    assert begun.updates == []
+    assert "answer.robot" in begun.last[1]["reason"]
+
+
+def test_one_robot_answers_from_one_node(begun: Round) -> None:
+    begun.hear("7", update(begun, by=1.0))
+    begun.hear("8", update(begun, by=100.0))
+
+    (stored,) = begun.updates
+    assert stored.node == "7"
+    assert "another node answers by this name" in begun.last[1]["reason"]
+
+
+def test_a_robot_that_registered_anew_takes_its_seat_along(begun: Round) -> None:
+    begun.hear("7", said(begun.order, RUNNING, step=3, steps=9))
+    begun.online = frozenset({"8"})
+    begun.hear("8", update(begun))
+    assert (begun.progress.seats["7"].state, begun.progress.seats["8"].state) == (SAME, DONE)
+
+    begun.progress.seats["9"] = Seat()
+    begun.online = frozenset({"9"})
+    begun.hear("9", said(begun.order, RUNNING))
+    assert begun.progress.seats["9"].state == SAME, "what it gave is there"
+
+
+def test_how_far_a_robot_is_is_told_ten_times_at_most(begun: Round) -> None:
+    for step in range(200):
+        begun.hear("7", said(begun.order, RUNNING, step=step, steps=200))
+
+    assert [e.data["step"] for e in begun.events] == list(range(0, 200, 20))
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        ("busy: the arm works", OPEN),
+        ("hot: 83 degrees", OPEN),
+        ("another job: 0001-001-train-0123456789ab is under way", OPEN),
+        ("too few new episodes: 0 of 3", OUT),
+        ("opted out: --training.opt_out", OUT),
+        ("low disk: 12 MB", OUT),
+    ],
+)
+def test_a_reason_that_passes_is_asked_about_again(begun: Round, reason: str, state: str) -> None:
+    for _ in range(3):
+        begun.hear("7", said(begun.order, DECLINED, reason=reason))
+
+    assert begun.progress.seats["7"].state == state
+    (event,) = begun.events
+    assert (event.kind, event.data["reason"]) == ("declined", reason)
+    assert event.data["final"] == (state == OUT)
+
+
+def test_what_flower_says_in_place_of_a_robot_ends_nothing(begun: Round) -> None:
+    for _ in range(10):
+        begun.hear("7", Message(Error(1, "node unavailable"), reply_to=asked()))
+
+    assert begun.progress.seats["7"].state == OPEN
+    assert [event.kind for event in begun.events] == ["unanswered"]
+
+
+def test_a_job_that_failed_is_out_with_its_reason(begun: Round) -> None:
+    begun.hear("7", said(begun.order, FAILED, reason="no episode opens"))
+    begun.hear("8", said(begun.order, FAILED, "right", job="", reason="order.work: is unknown"))
+
+    assert [e.data["reason"] for e in begun.events] == [
+        "no episode opens", "order.work: is unknown",
+    ]  # fmt: skip
+    assert {seat.state for seat in begun.progress.seats.values()} == {OUT}
+
+
+def release(round_: Round, base: Base) -> None:
+    round_.releases.add(
+        {name: tensor + 1 for name, tensor in round_.start.items()},
+        base,
+        run=1,
+        round_id=round_.folder.number,
+        server_round=2,
+        participants=[],
+        metrics={},
+    )
+
+
+def test_an_update_that_comes_late_is_kept_for_this_round_once(tmp_path: Path, base: Base) -> None:
+    before = Round(tmp_path, base, number=3, encoding="bf16")
+    release(before, base)
+    begun = Round(tmp_path, base, number=4)
+
+    for _ in range(2):
+        begun.hear("7", update(before, order=before.order))
+
+    (late,) = begun.updates
+    assert (late.staleness, late.encoding, late.job) == (1, "bf16", before.order.job)
+    name = first(before)
+    assert torch.equal(late.delta(name, begun.start), torch.ones_like(before.start[name]))
+    assert [event.kind for event in begun.events] == ["late"]
+    assert begun.progress.seats["7"].state == OPEN
+    assert begun.told("7").received == (before.order.job,)
+    with pytest.raises(FederationError, match="0 of 1 robots gave an update"):
+        check_enough(begun.folder, begun.progress, RoundSpec())
+
+    again = Round(tmp_path, base, number=5)
+    again.hear("7", update(before, order=before.order))
+    assert again.updates == []
+    assert "was received before" in again.last[1]["reason"]
+
+
+def test_a_late_update_that_nobody_wants_is_told_so(tmp_path: Path, base: Base) -> None:
+    before = Round(tmp_path, base, number=3)
+    release(before, base)
+    unknown = dataclasses.replace(before.order, round_id=77)
+    dropping = Round(tmp_path, base, number=4, late_wanted=False)
+    begun = Round(tmp_path, base, number=5)
+
+    dropping.hear("7", update(before, order=before.order))
+    begun.hear("7", update(before, order=unknown))
+    assert begun.told("7").late_wanted is False
+    assert begun.told("8").late_wanted is True
+    before.folder.write_run({"cancelled": True})
+    begun.hear("8", said(before.order, RUNNING, "right"))
+
+    assert dropping.updates == begun.updates == []
+    assert "came late" in dropping.last[1]["reason"]
+    assert [e.data["reason"].partition(": ")[2] for e in begun.events] == [
+        "was never ordered, or was cancelled"
+    ] * 2
+    assert begun.told("8").late_wanted is False
+
+
+def test_an_update_of_long_ago_says_nothing_of_today(tmp_path: Path, base: Base) -> None:
+    before = Round(tmp_path, base, number=3)
+    begun = Round(tmp_path, base, number=4)
+    begun.progress.start_version = 17
+
+    begun.hear("7", update(before, order=before.order))
+
+    assert "lies 17 releases behind, more than 16" in begun.last[1]["reason"]

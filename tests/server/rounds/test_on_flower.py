@@ -1,0 +1,164 @@
+"""Rounds on a real SuperLink: what they survive, and what comes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+
+from agent.training.config import TrainConfig
+from server.rounds.folder import RoundFolder, read_json
+from server.rounds.record import RoundBusyError
+from server.rounds.spec import RoundSpec
+from tests.helpers import wait_until
+from tests.server.rounds.conftest import ROBOTS, Link
+
+MEAN = (1.0 * 40 - 0.5 * 20) / 60
+
+
+def spec(**values: object) -> RoundSpec:
+    both = {"min_robots": 2, "wait_s": 300.0, "train": TrainConfig(steps=10)}
+    return RoundSpec(**{**both, **values})  # type: ignore[arg-type]
+
+
+def start(link: Link, **values: object) -> int:
+    """Start a round with nothing left over of the one before."""
+    for robot in ROBOTS:
+        link.behave(robot)
+    return link.rounds.start(spec(**values)).id
+
+
+def kinds(link: Link, number: int) -> list[str]:
+    quiet = ("waiting", "progress", "unanswered")
+    return [event.kind for event in link.events(number) if event.kind not in quiet]
+
+
+def serverapp(link: Link, number: int) -> int:
+    """Process id of the ServerApp that works on a round."""
+    return int(RoundFolder.of(link.config.state.rounds, number).lock.read_text().split()[1])
+
+
+def moved(link: Link, version: int) -> float:
+    """How far a release is from the one before, the same everywhere."""
+    before, after = (link.releases.trainable(v) for v in (version - 1, version))
+    steps = torch.cat([(after[name] - before[name]).reshape(-1) for name in before])
+    assert float(steps.max() - steps.min()) < 1e-5
+    return float(steps.mean())
+
+
+def test_both_robots_train_and_the_release_is_their_weighted_mean(link: Link) -> None:
+    number = start(link, evaluate=True, by="ada")
+
+    link.wait_for(number, "finished")
+
+    assert kinds(link, number) == [
+        "started", "asked", "reply", "reply", "aggregated", "released",
+        "measured", "measured", "evaluated", "finished",
+    ]  # fmt: skip
+    assert moved(link, 1) == pytest.approx(MEAN, abs=1e-6)
+    manifest = link.releases.manifest(1)
+    assert [p["robot"] for p in manifest["participants"]] == ["left", "right"]
+    assert (manifest["samples"], manifest["round"], manifest["server_round"]) == (60, number, 1)
+    assert manifest["metrics"]["loss-first"] == 2.0
+    evaluated = link.wait_for(number, "evaluated").data
+    assert (evaluated["error"], evaluated["episodes"], evaluated["version"]) == (0.25, 2, 1)
+    folder = RoundFolder.of(link.config.state.rounds, number)
+    assert read_json(folder.measured(1))["left"] == {"error": 1.0, "episodes": 1}
+    assert link.rounds.get(number).spec.by == "ada"
+
+
+def test_a_serverapp_that_is_killed_loses_no_update(link: Link) -> None:
+    number = start(link, rounds=2)
+    link.behave("right", hold=True)
+    link.wait_for(number, "reply", robot="left")
+    link.wait_for(number, "progress", robot="right")
+    told = len(link.heard("left"))
+
+    os.kill(serverapp(link, number), signal.SIGKILL)
+    link.wait_for(number, "resumed", reason="the ServerApp was killed")
+    assert link.rounds.get(number).status == "running"
+    link.behave("right")
+    link.wait_for(number, "released", version=2)
+
+    assert len(link.heard("left")) <= told + 1, "what is on disk is not asked for again"
+    jobs = {heard["job"] for heard in link.heard("right")[-2:]}
+    assert len(jobs) == 1, "the job is the same in the next run"
+    link.wait_for(number, "finished", releases=[2, 3])
+    assert [moved(link, 2), moved(link, 3)] == pytest.approx([MEAN, MEAN], abs=1e-6)
+    assert kinds(link, number).count("released") == 2
+    second = [heard for heard in link.heard("left") if f"{number:04d}-002-train" in heard["job"]]
+    assert second[0]["received"], "the robot hears what the server has of it"
+
+
+def test_a_round_closes_at_its_deadline_and_what_comes_late_is_folded_into_the_next(
+    link: Link,
+) -> None:
+    number = start(link, timeout_s=20, min_robots=1)
+    link.behave("right", hold=True)
+    link.wait_for(number, "finished")
+    assert [p["robot"] for p in link.releases.manifest(4)["participants"]] == ["left"]
+    assert moved(link, 4) == pytest.approx(1.0, abs=1e-6)
+
+    following = start(link)
+    link.wait_for(following, "finished")
+
+    late = link.wait_for(following, "late").data
+    assert (late["robot"], late["staleness"]) == ("right", 1)
+    # Twenty frames that lie one release behind count for 20 / sqrt(2).
+    weights = {1.0: 40, -0.5: 20 + 20 / 2**0.5}
+    mean = sum(step * w for step, w in weights.items()) / sum(weights.values())
+    assert moved(link, 5) == pytest.approx(mean, abs=1e-6)
+    assert [p["robot"] for p in link.releases.manifest(5)["participants"]] == [
+        "left", "right", "right",
+    ]  # fmt: skip
+
+
+def test_who_is_busy_is_asked_again_and_who_declines_for_good_is_not(link: Link) -> None:
+    number = start(link)
+    link.behave("left", decline="busy: the arm works")
+    link.behave("right", decline="too few new episodes: 0 of 3 are new")
+    link.wait_for(number, "declined", robot="left", final=False)
+    link.wait_for(number, "declined", robot="right", final=True)
+    told = len(link.heard("right"))
+    link.behave("left")
+
+    wait_until(lambda: link.rounds.get(number).over, timeout_s=300)
+
+    record = link.rounds.get(number)
+    assert record.status == "failed"
+    assert "1 of 2 robots gave an update" in record.reason
+    assert "right: too few new episodes: 0 of 3 are new" in record.reason
+    assert len(link.heard("right")) == told
+
+
+def test_one_runs_another_waits_and_a_cancelled_one_leaves_nothing(link: Link) -> None:
+    before = link.releases.latest
+    running = start(link)
+    for robot in ROBOTS:
+        link.behave(robot, hold=True)
+    with pytest.raises(RoundBusyError, match=f"round {running} is running"):
+        link.rounds.start(spec())
+    queued = link.rounds.start(spec(queue=True, by="nightly")).id
+    dropped = link.rounds.start(spec(queue=True)).id
+    assert link.rounds.get(queued).status == "queued"
+    link.rounds.cancel(dropped, "ada")
+    for robot in ROBOTS:
+        link.wait_for(running, "progress", robot=robot)
+
+    link.rounds.cancel(running, "ada")
+
+    assert (link.rounds.get(running).status, link.rounds.get(running).reason) == (
+        "cancelled", "by ada",
+    )  # fmt: skip
+    for robot in ROBOTS:
+        link.behave(robot)
+    link.wait_for(queued, "finished")
+    assert link.rounds.get(dropped).status == "cancelled"
+    assert link.rounds.get(queued).spec.by == "nightly"
+    assert link.releases.latest == (before or 0) + 1
+    assert "late" not in kinds(link, queued)
+    assert moved(link, link.releases.latest or 0) == pytest.approx(MEAN, abs=1e-6)
+    with pytest.raises(RoundBusyError, match="is over"):
+        link.rounds.cancel(queued, "ada")

@@ -111,6 +111,34 @@ class FleetClient:
         with self._errors():
             return list(self._stub.ListRounds(pb.ListRoundsRequest(), timeout=_CALL_S).rounds)
 
+    def robots(self) -> list[pb.Robot]:
+        """By name."""
+        with self._errors():
+            return list(self._stub.ListRobots(pb.ListRobotsRequest(), timeout=_CALL_S).robots)
+
+    def decisions(self, robot: str = "", version: int = 0) -> list[pb.Decision]:
+        """What robots decided of releases, oldest first; of all, where nothing is named."""
+        with self._errors():
+            request = pb.ListDecisionsRequest(robot=robot, version=version)
+            return list(self._stub.ListDecisions(request, timeout=_CALL_S).decisions)
+
+    def set_schedule(self, schedule: pb.Schedule) -> pb.Schedule:
+        """Set or change one; as the server has it then."""
+        with self._errors():
+            kept: pb.Schedule = self._stub.SetSchedule(schedule, timeout=_CALL_S)
+        return kept
+
+    def schedules(self) -> list[pb.Schedule]:
+        """By name."""
+        with self._errors():
+            response = self._stub.ListSchedules(pb.ListSchedulesRequest(), timeout=_CALL_S)
+            return list(response.schedules)
+
+    def remove_schedule(self, name: str, by: str) -> None:
+        with self._errors():
+            request = pb.RemoveScheduleRequest(name=name, by=by)
+            self._stub.RemoveSchedule(request, timeout=_CALL_S)
+
     def releases(self) -> list[pb.Release]:
         """Oldest first."""
         with self._errors():

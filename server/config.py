@@ -4,6 +4,7 @@ No ``from __future__ import annotations`` here: draccus reads the types of the f
 """
 
 import ipaddress
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,14 +24,33 @@ class BasePolicyRef:
 
 @dataclass(kw_only=True)
 class ServerBrokerConfig:
-    """The MQTT broker that releases are announced on."""
+    """The MQTT broker that releases are announced on and robots are heard on."""
 
     # Host of the fleet's broker; empty: the server runs one of its own.
     host: str = ""
     port: int = 1883
+    username: str = ""
+    # Name of the environment variable that holds the password (a password never stands in a flag).
+    password_env: str = ""
+    # CA certificate file; given, the connection uses TLS.
+    tls_ca: str = ""
 
     def __post_init__(self) -> None:
         check_port("--broker.port", self.port)
+        if self.password_env and self.password_env not in os.environ:
+            raise ConfigError(
+                "isn't set in the environment",
+                field="--broker.password_env",
+                value=self.password_env,
+                remedy=f"export {self.password_env}=…",
+            )
+        if self.tls_ca and not Path(self.tls_ca).is_file():
+            raise ConfigError("isn't a file", field="--broker.tls_ca", value=self.tls_ca)
+
+    @property
+    def password(self) -> str:
+        """From the environment; empty without one."""
+        return os.environ[self.password_env] if self.password_env else ""
 
 
 @dataclass(kw_only=True)

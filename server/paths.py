@@ -72,6 +72,15 @@ class ServerState:
         return self.root / "operator_tokens.json"
 
     @property
+    def robots(self) -> Path:
+        """What robots last said of themselves, and what they decided."""
+        return self.root / "robots"
+
+    @property
+    def schedules(self) -> Path:
+        return self.root / "schedules"
+
+    @property
     def flower(self) -> Path:
         """FLWR_HOME of the SuperLink, the SuperExec and the ServerApp."""
         return self.root / "flower"

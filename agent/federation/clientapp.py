@@ -18,6 +18,7 @@ from flwr.clientapp import ClientApp
 
 from agent.federation import plain
 from agent.federation.orders import Orders, Reply, refused
+from agent.federation.query import statistics
 from agent.federation.simulation import PARTITION, PARTITIONS
 from agent.federation.wire import ANSWER, ARRAYS, METRICS, ORDER, REPORT, Order
 from agent.training.home import Home
@@ -61,6 +62,13 @@ def _home(context: Context) -> Home:
 
         return Setting.of(context.run_config, context.run_id).home(context.node_config)
     return Home.of(context.node_config)
+
+
+@app.query()  # type: ignore[untyped-decorator]
+def query(message: Message, context: Context) -> Message:
+    """Say what the robot's episodes add up to."""
+    home = Home.of(context.node_config)
+    return Message(content=statistics(home), reply_to=message)
 
 
 def _ordered(message: Message, home: Home) -> Message:

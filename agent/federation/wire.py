@@ -12,7 +12,8 @@ order      :class:`Order`
 answer     :class:`Answer`
 arrays     the update, when an answer is ``finished``: see :mod:`agent.federation.payload`
 metrics    ``num-examples`` and whatever else plain Flower strategies average
-report     what a robot says of itself beside the numbers
+report     what a robot says of itself beside the numbers; its ``statistics`` when it was asked for
+           them: :mod:`agent.federation.payload.statistics` as JSON
 =========  ================================================================================
 
 A plain Flower strategy sends ``arrays`` and ``config`` instead of an order; the same ClientApp
@@ -36,6 +37,8 @@ from agent.training.config import TrainConfig
 from robots.errors import FederationError
 
 ORDER, ANSWER, ARRAYS, METRICS, REPORT = "order", "answer", "arrays", "metrics", "report"
+
+STATISTICS = "statistics"
 
 TRAIN, MEASURE = "train", "measure"
 WORK = (TRAIN, MEASURE)

@@ -15,9 +15,10 @@ from agent.data.used import uses
 from agent.federation.clientapp import app
 from agent.federation.jobs.job import Job
 from agent.federation.payload.codec import check_wire
+from agent.federation.payload.statistics import from_json
 from agent.federation.trainer.statuses import DONE
 from agent.federation.trainer.work import run
-from agent.federation.wire import ANSWER, ARRAYS, METRICS, ORDER, REPORT, Answer, Order
+from agent.federation.wire import ANSWER, ARRAYS, METRICS, ORDER, REPORT, STATISTICS, Answer, Order
 from agent.policy import weights
 from agent.policy.load import LoadedPolicy
 from agent.training.arrays import from_record
@@ -248,3 +249,21 @@ def test_a_job_that_failed_says_why(robot: Robot) -> None:
     answer = ask(robot, order)
 
     assert (answer.state, answer.reason) == ("failed", "the loss is nan at step 2")
+
+
+def test_asked_for_statistics_a_robot_says_what_its_frames_add_up_to(robot: Robot) -> None:
+    content = send(robot, ConfigRecord({}), kind="query")
+
+    assert Answer.from_record(content[ANSWER]).state == "finished"
+    sums = from_json(str(content[REPORT][STATISTICS]))
+    assert sums["action"].count == content[METRICS]["num-examples"] == 48
+    assert len(sums["action"].total) == 6
+
+
+def test_a_robot_that_opted_out_says_nothing_of_its_frames(robot: Robot) -> None:
+    robot.configure({"opt_out": True})
+
+    content = send(robot, ConfigRecord({}), kind="query")
+
+    assert Answer.from_record(content[ANSWER]).reason == "opted out: --training.opt_out"
+    assert REPORT not in content

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TERMINAL = ("finished", "failed")
+TERMINAL = ("finished", "failed", "cancelled")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from flwr.proto.control_pb2 import (
     ListRunsRequest,
     RegisterNodeRequest,
     StartRunRequest,
+    StopRunRequest,
     StreamLogsRequest,
     UnregisterNodeRequest,
 )
@@ -172,6 +173,20 @@ class FlowerControl:
         """
         try:
             self._client.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def stop_run(self, run_id: int) -> None:
+        """End a run; one that is over or unknown is no mistake.
+
+        Raises:
+            FederationError: the SuperLink doesn't answer.
+        """
+        try:
+            self._client.StopRun(StopRunRequest(run_id=run_id))
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+                raise self._unreachable(error) from error
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 

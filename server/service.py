@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from agent.proto import fleet_pb2 as pb
 from agent.proto.fleet_pb2_grpc import add_FleetServicer_to_server
-from agent.training.config import TrainConfig
 from robots.errors import ConfigError
 from server.registry.releases import Releases
 from server.registry.service import ReleaseService
-from server.rounds.rounds import RoundRecord, Rounds
-from server.rounds.spec import RoundSpec
-from server.status import as_status
+from server.rounds.rounds import Rounds
+from server.rounds.service import RoundService
 
 _MAX_STREAMS = 64
 """Streams hold a thread each; further callers wait until their deadline."""
 
 
-class FleetService(ReleaseService):
+class FleetService(RoundService, ReleaseService):
     """Answers from the rounds and releases on disk.
 
     Args:
@@ -31,31 +27,8 @@ class FleetService(ReleaseService):
     """
 
     def __init__(self, rounds: Rounds, releases: Releases) -> None:
-        super().__init__(releases)
-        self._rounds = rounds
-
-    def StartRound(self, request: pb.StartRoundRequest, context: grpc.ServicerContext) -> pb.Round:
-        with as_status(context):
-            return _round(self._rounds.start(spec_of(request)))
-
-    def WatchRound(
-        self, request: pb.WatchRoundRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.RoundEvent]:
-        with as_status(context):
-            for event in self._rounds.follow(
-                request.id, after=request.after, alive=context.is_active
-            ):
-                yield pb.RoundEvent(
-                    sequence=event.sequence,
-                    time=event.time,
-                    kind=event.kind,
-                    data_json=json.dumps(event.data),
-                )
-
-    def ListRounds(
-        self, request: pb.ListRoundsRequest, context: grpc.ServicerContext
-    ) -> pb.ListRoundsResponse:
-        return pb.ListRoundsResponse(rounds=[_round(r) for r in self._rounds.all()])
+        RoundService.__init__(self, rounds)
+        ReleaseService.__init__(self, releases)
 
 
 def serve(
@@ -98,40 +71,3 @@ def serve(
         ) from error
     server.start()
     return server
-
-
-def spec_of(request: pb.StartRoundRequest) -> RoundSpec:
-    """Raises: ConfigError for a value beyond its bounds."""
-    train = request.train
-    return RoundSpec(
-        rounds=request.rounds,
-        min_robots=request.min_robots,
-        wait_s=request.wait_s,
-        timeout_s=request.timeout_s,
-        evaluate=request.evaluate,
-        train=TrainConfig(
-            steps=train.steps,
-            batch_size=train.batch_size,
-            lr=train.lr,
-            seed=train.seed,
-            proximal_mu=train.proximal_mu,
-        ),
-    )
-
-
-def request_of(spec: RoundSpec) -> pb.StartRoundRequest:
-    """The message that asks for ``spec``."""
-    values = spec.to_dict()
-    return pb.StartRoundRequest(**{**values, "train": pb.TrainConfig(**values["train"])})
-
-
-def _round(record: RoundRecord) -> pb.Round:
-    return pb.Round(
-        id=record.id,
-        run_id=record.run_id,
-        started=record.started,
-        status=record.status,
-        reason=record.reason,
-        request=request_of(record.spec),
-        releases=record.releases,
-    )

@@ -9,7 +9,7 @@ from typing import NoReturn
 import grpc
 
 from robots.errors import ArmadaError, ConfigError, FederationError
-from server.rounds.rounds import RoundBusyError
+from server.rounds.record import RoundBusyError
 
 _ABSENT = ("round", "version", "file", "schedule")
 """Fields by which something is looked up that isn't there."""

@@ -50,7 +50,6 @@ def run(config: ServerConfig, stop: threading.Event) -> None:
         tls_ca = Path(config.tls_ca) if config.tls else None
         control = stack.enter_context(FlowerControl(config.control_address, tls_ca))
         rounds, releases = Rounds(state.rounds, control), Releases(state.releases)
-        rounds.abandon()
         while not control.reachable():
             if stop.wait(POLL_S):
                 return

@@ -1,5 +1,5 @@
 """The fleet service, in a process of its own: answers robots and operators, watches over the round
-that runs, announces releases.
+that runs, announces releases, hears the robots, and starts what is scheduled.
 
 Not in the process that starts the others: gRPC and MQTT keep threads, and a process with threads
 can't safely fork (measured: of ten children that were started so, two died of SIGSEGV).
@@ -27,11 +27,19 @@ from server.access import Access
 from server.announce import Announcer
 from server.config import ServerConfig
 from server.flower_control import FlowerControl
+from server.line import BrokerLine
 from server.registrar import Registrar
 from server.registry.releases import Releases
+from server.robots.decisions import Decisions
+from server.robots.listen import RobotListener
+from server.robots.roster import Roster
 from server.rounds.rounds import Rounds
-from server.service import FleetService, serve
+from server.schedule.book import Book
+from server.schedule.clockwork import Clockwork
+from server.schedule.starter import RoundStarter
+from server.service import serve
 from server.tokens import Tokens
+from server.whole import WholeService
 
 POLL_S = 0.5
 _REFUSED = 2
@@ -56,11 +64,21 @@ def run(config: ServerConfig, stop: threading.Event) -> None:
         registrar = Registrar(state, control) if config.tls else None
         if registrar is not None:
             registrar.poll()
+        state.robots.mkdir(exist_ok=True)
+        roster = Roster(state.robots / "statuses.json")
+        decisions = Decisions(state.robots / "decisions.jsonl")
+        book = Book(state.schedules)
         service = serve(
-            FleetService(rounds, releases), config.address, _credentials(config), _access(config)
+            WholeService(rounds, releases, roster, decisions, book),
+            config.address,
+            _credentials(config),
+            _access(config),
         )
         stack.callback(lambda: service.stop(grace=0.5).wait())
-        announcer = stack.enter_context(Announcer(config, releases))
+        listener = RobotListener(config.fleet, roster, decisions)
+        line = stack.enter_context(BrokerLine(config, listener.topics, listener.hear))
+        announcer = Announcer(config, releases, line)
+        clockwork = Clockwork(book, RoundStarter(rounds), roster.all)
         write_text(state.fleet, json.dumps({"pid": os.getpid(), "server": config.address}))
         stack.callback(state.fleet.unlink, missing_ok=True)
         while not stop.wait(POLL_S):
@@ -68,6 +86,8 @@ def run(config: ServerConfig, stop: threading.Event) -> None:
             if registrar is not None:
                 registrar.poll()
             announcer.announce()
+            clockwork.poll()
+            roster.save()
 
 
 def _access(config: ServerConfig) -> list[grpc.ServerInterceptor]:

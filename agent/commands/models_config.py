@@ -28,11 +28,60 @@ class StoreConfig:
 
 
 @dataclass(kw_only=True)
-class ShowConfig(StoreConfig):
-    """One model: where it came from, and whether its files are what was added."""
+class ServerConfig(StoreConfig):
+    """Which server."""
 
-    # current, previous, candidate, or the beginning of a digest.
+    # The fleet's server, host:port; empty: that of the last `armada run`.
+    server: str = ""
+    # CA certificate of the server, a PEM file; empty: that of the last `armada run`, or plaintext,
+    # on loopback only.
+    root_certificates: str = ""
+
+
+@dataclass(kw_only=True)
+class ListConfig(ServerConfig):
+    """The robot's models, or with --server the releases that the server has."""
+
+
+@dataclass(kw_only=True)
+class ShowConfig(ServerConfig):
+    """One model: where it came from, and whether its files are what was added. With --server a
+    release: what its manifest says, and what its signature is worth."""
+
+    # current, previous, candidate, base, a release's number, or the beginning of a digest.
     model: str = "current"
+
+
+@dataclass(kw_only=True)
+class DiffConfig(StoreConfig):
+    """In what two models differ: tensors, configuration, processors."""
+
+    # previous, current, candidate, base, a release's number, or the beginning of a digest.
+    one: str = "previous"
+    other: str = "current"
+
+
+@dataclass(kw_only=True)
+class PinConfig(StoreConfig):
+    """Stay on a model: releases are left alone until `armada models unpin`."""
+
+    # current, previous, candidate, base, a release's number, or the beginning of a digest.
+    model: str = "current"
+    # Why, for whoever wonders.
+    reason: str = "the operator's order"
+
+
+@dataclass(kw_only=True)
+class UnpinConfig(StoreConfig):
+    """Take releases again."""
+
+
+@dataclass(kw_only=True)
+class TrustConfig(StoreConfig):
+    """Whose releases this robot takes; with a key: that one's as well."""
+
+    # Public key, base64, as `armada server` shows it.
+    key: str = ""
 
 
 @dataclass(kw_only=True)
@@ -54,25 +103,25 @@ class RollbackConfig(StoreConfig):
 
 
 @dataclass(kw_only=True)
-class ExportConfig(StoreConfig):
+class ExportConfig(ServerConfig):
     """Write a model as a plain LeRobot folder: `lerobot-rollout --policy.path=OUT` loads it."""
 
     # The folder to make.
     out: str = ""
-    # current, previous, candidate, or the beginning of a digest.
+    # current, previous, candidate, base, a release's number, or the beginning of a digest.
     model: str = "current"
+    # Instead: a release of the server; the robot's models stay as they are.
+    release: int = 0
 
 
 @dataclass(kw_only=True)
-class PullConfig(StoreConfig):
+class PullConfig(ServerConfig):
     """Take a release from the fleet's server: fetch, verify, compare, promote or refuse."""
 
     # Which release; 0: the latest.
     version: int = 0
-    # Release service, host:port; empty: that of the last `armada run`.
-    server: str = ""
-    # CA certificate of the server, a PEM file; empty: plaintext, on loopback only.
-    root_certificates: str = ""
+    # Instead: the policy that the fleet starts from, for a robot that has none.
+    base: bool = False
     # Data set whose held-out episodes decide; empty: that of the last `armada run`.
     dataset: str = ""
 

@@ -7,6 +7,9 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
 
 from agent.federation.payload.trained import policy_tensors
 from agent.fleet import FleetClient
@@ -85,12 +88,7 @@ class Puller:
                 value=pin.digest.removeprefix("sha256:")[:12],
                 remedy="armada models unpin",
             )
-        base = self._store.base or self._store.current
-        if base is None:
-            raise ModelError(
-                "the robot has no policy yet",
-                remedy="Give armada run a --policy.path, or: armada models pull --base=true",
-            )
+        base = self._base()
         with self._alone():
             manifest, key = self._manifests.release(version)
             self._ledger.meet(manifest, key, asked=version != LATEST and not announced)
@@ -119,6 +117,38 @@ class Puller:
             manifest = self._manifests.base()
             return fetch_base(self._transfer, manifest, self._store, self._incoming, self._emit)
 
+    def export(self, version: int, out: Path) -> Manifest:
+        """Write a release as a plain LeRobot folder; the robot's models stay as they are.
+
+        Args:
+            version: ``LATEST``, or which.
+            out: The folder to make.
+
+        Raises:
+            UnreachableError, FederationError, ModelError: as above.
+        """
+        base = self._base()
+        with self._alone():
+            manifest, _ = self._manifests.release(version)
+            _check_base(manifest, base)
+            partial = out.with_name(f".{out.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                self._build(manifest, base, partial, home=out)
+                partial.rename(out)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return manifest
+
+    def _base(self) -> StoredModel:
+        base = self._store.base or self._store.current
+        if base is None:
+            raise ModelError(
+                "the robot has no policy yet",
+                remedy="Give armada run a --policy.path, or: armada models pull --base=true",
+            )
+        return base
+
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Two that fetch the same file would write into one another's."""
@@ -128,17 +158,10 @@ class Puller:
             yield
 
     def _fetch(self, manifest: Manifest, base: StoredModel) -> StoredModel:
-        tensors = obtain(
-            self._transfer,
-            manifest,
-            lambda version: self._manifests.release(version)[0],
-            held(self._store),
-            self._emit,
-        )
         current = self._store.current
         folder = self._incoming / f"merged-{os.getpid()}"
         try:
-            merge(base.path, policy_tensors(base.path, tensors, manifest.trains), folder)
+            tensors = self._build(manifest, base, folder)
             if manifest.trains.kind != "full":
                 # Adapters can't be read back from what they were worked into; the next delta wants
                 # them.
@@ -155,6 +178,20 @@ class Puller:
             )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _build(
+        self, manifest: Manifest, base: StoredModel, folder: Path, home: Path | None = None
+    ) -> dict[str, Tensor]:
+        """Fetch what a release trained and work it into the base; the trained tensors."""
+        tensors = obtain(
+            self._transfer,
+            manifest,
+            lambda version: self._manifests.release(version)[0],
+            held(self._store),
+            self._emit,
+        )
+        merge(base.path, policy_tensors(base.path, tensors, manifest.trains), folder, home=home)
+        return tensors
 
 
 def _check_base(manifest: Manifest, base: StoredModel) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 
 from agent.data.federated.catalogue import Catalogue, DataEntry
 from agent.data.federated.catalogue_file import write_catalogue
@@ -90,7 +91,7 @@ def _record(root: Path, episodes: int) -> None:
     low, high = joints.limits()
     middle, span = (low + high) / 2, (high - low) / 2 * joints.GOAL_SPAN
 
-    def units(ticks: np.ndarray) -> np.ndarray:
+    def units(ticks: NDArray[np.float64]) -> NDArray[np.float32]:
         values = joints.to_robot_units(ticks, degrees=False)
         return np.array([values[name] for name in names], np.float32)
 

@@ -17,6 +17,8 @@ from agent.data.federated.catalogue_file import write_catalogue
 from agent.policy.load import load_policy
 from tests.datasets import make_dataset
 
+pytestmark = pytest.mark.timeout(600)
+
 CLIENTS = 3
 
 
@@ -49,7 +51,7 @@ def simulate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=500,
     )
 
 

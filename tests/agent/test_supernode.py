@@ -5,7 +5,16 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from agent.supernode import SuperNodeConfig, _parse, flower_arguments, supernode_command
+from agent.federation.executor import RuntimeFiles
+from agent.federation.flower_runtime import RuntimeAddress
+from agent.paths import StateDir
+from agent.supernode import (
+    SuperNodeConfig,
+    _parse,
+    flower_arguments,
+    supernode_command,
+    tell_executor,
+)
 
 
 def config(tmp_path: Path, **change: str) -> SuperNodeConfig:
@@ -47,3 +56,31 @@ def test_certificates_mean_tls(tmp_path: Path) -> None:
 
     assert "--root-certificates=/etc/ca.crt" in words
     assert "--insecure" not in words
+
+
+def test_certificates_mean_a_key(tmp_path: Path) -> None:
+    argv, _ = supernode_command(config(tmp_path, root_certificates="/etc/ca.crt"))
+    words = flower_arguments(_parse(argv[3:]), port=4711)
+
+    key = StateDir(tmp_path / 'a "state" folder').node_key
+    assert f"--auth-supernode-private-key={key}" in words
+    assert key.is_file()
+
+
+def test_it_starts_nothing_by_itself(tmp_path: Path) -> None:
+    argv, _ = supernode_command(config(tmp_path))
+
+    assert "--isolation=process" in flower_arguments(_parse(argv[3:]), port=4711)
+
+
+def test_its_executor_learns_the_port_and_a_new_secret_at_each_start(tmp_path: Path) -> None:
+    files = RuntimeFiles(tmp_path / "flower")
+    assert files.read() is None
+
+    tell_executor(files, 4711)
+    first = files.secret.read_text()
+    tell_executor(files, 4712)
+
+    assert files.read() == RuntimeAddress("127.0.0.1:4712", files.secret)
+    assert files.secret.read_text() != first
+    assert files.secret.stat().st_mode & 0o077 == 0

@@ -40,7 +40,7 @@ class ReleasesConfig:
     # memory again as a policy takes (2.6 GB for SmolVLA in fp32).
     keep_previous: bool = True
     # Ticks in 10 s in which the guard may change its actions, beyond the previous model's rate.
-    guard_ticks: int = 10
+    guard_ticks: int = 6
     # Ticks in 10 s without a planned action, beyond the previous model's rate.
     starved_ticks: int = 45
     # How much larger than the previous model's the steps of a joint may become, within chunks and

@@ -77,7 +77,9 @@ def main() -> None:
     args = parser.parse_args()
     each_mb = 4e-6 * sum(math.prod(s) for s in shapes(args.scale).values())
     print(f"{machine()}; an update is {each_mb:.0f} MB in fp32 (scale {args.scale:g})\n")
-    print("| | strategy | replies | travels as | peak MB | above start MB | take s | aggregate s |")
+    print(
+        "| | strategy | replies | travels as | peak MB | above start MB | take, CPU s | aggregate, CPU s |"
+    )
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for job in jobs(args.replies, args.scale, args.encoding):
         head = f"| {job.who} | {job.strategy} | {job.replies} | {job.encoding} |"

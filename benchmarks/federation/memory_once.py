@@ -35,8 +35,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Measured:
-    """Peak memory before the first reply and at the end, in MB; seconds of taking the replies in
-    and of aggregating them."""
+    """Peak memory before the first reply and at the end, in MB; CPU seconds of taking the replies
+    in and of aggregating them."""
 
     before_mb: float
     peak_mb: float
@@ -60,12 +60,12 @@ def measure(job: Job, folder: Path) -> Measured:
     take_s = 0.0
     if job.who == FLOWER:
         replies = [reply(i, begin, digest, "fp32") for i in range(job.replies)]
-        began = time.perf_counter()
+        began = time.process_time()
         FedAvg().aggregate_train(1, replies)
-        return Measured(before, peak_mb(), take_s, time.perf_counter() - began)
+        return Measured(before, peak_mb(), take_s, time.process_time() - began)
     for robot in range(job.replies):
         message = reply(robot, begin, digest, job.encoding)
-        began = time.perf_counter()
+        began = time.process_time()
         answer = read_answer(message)
         update = read_update(
             message.content, answer, start=begin, start_digest=digest, encoding=job.encoding
@@ -83,12 +83,12 @@ def measure(job: Job, folder: Path) -> Measured:
             update_digest=update.digest,
             report=update.report,
         )
-        take_s += time.perf_counter() - began
+        take_s += time.process_time() - began
         del message, update
-    began = time.perf_counter()
+    began = time.process_time()
     updates = StoredUpdate.read_all(folder / "updates")
     aggregate(AggregateConfig(strategy=job.strategy), begin, updates, folder / "state", 0)
-    return Measured(before, peak_mb(), take_s, time.perf_counter() - began)
+    return Measured(before, peak_mb(), take_s, time.process_time() - began)
 
 
 if __name__ == "__main__":

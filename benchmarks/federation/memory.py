@@ -78,7 +78,7 @@ def main() -> None:
     each_mb = 4e-6 * sum(math.prod(s) for s in shapes(args.scale).values())
     print(f"{machine()}; an update is {each_mb:.0f} MB in fp32 (scale {args.scale:g})\n")
     print(
-        "| | strategy | replies | travels as | peak MB | above start MB | take, CPU s | aggregate, CPU s |"
+        "| | strategy | replies | travels as | peak MB | above start MB | take CPU s | sum CPU s |"
     )
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for job in jobs(args.replies, args.scale, args.encoding):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from agent.commands.stop import NoAnswerError, order
+from agent.commands.stop import order
 from agent.paths import StateDir
+from robots.errors import LinkError
 
 _LOOK_AGAIN_S = 0.5
 _ANSWER_S = 2.0
@@ -42,7 +43,7 @@ class ArmWatch:
     def _look(self) -> dict[str, Any] | None:
         try:
             status: dict[str, Any] = order(self._state, "status", {}, timeout_s=_ANSWER_S)
-        except NoAnswerError:
+        except LinkError:
             # No agent, or one whose control process is being started again.
             self._driven, self._worked_at, self.docked = None, float("-inf"), True
             return None

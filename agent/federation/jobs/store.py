@@ -76,6 +76,8 @@ class JobStore:
         hidden.mkdir()
         record = {"order": dict(order.to_record()), "time": time.time()}
         atomic.write_text(hidden / "order.json", json.dumps(record, allow_nan=False))
+        # One that can't be read.
+        shutil.rmtree(self.root / order.job, ignore_errors=True)
         hidden.rename(self.root / order.job)
         atomic.sync(self.root)
         return Job(self.root / order.job)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,22 +75,18 @@ class Robot:
         )
         return dataclasses.replace(order, **change)
 
-    def trainer(self, checkpoint_s: float = 0.0) -> subprocess.Popen[bytes]:
-        """``python -m agent.federation.trainer``, as the supervisor starts it."""
-        with (self.state.logs / "trainer.log").open("ab") as log:
-            return subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "agent.federation.trainer",
-                    f"--state_dir={self.state.root}",
-                    "--name=left",
-                    f"--dataset_root={self.dataset}",
-                    "--threads=1",
-                    f"--checkpoint_s={checkpoint_s}",
-                ],
-                stderr=log,
-            )
+    def trainer_arguments(self, checkpoint_s: float = 0.0) -> list[str]:
+        return [
+            f"--state_dir={self.state.root}",
+            "--name=left",
+            f"--dataset_root={self.dataset}",
+            "--threads=1",
+            f"--checkpoint_s={checkpoint_s}",
+        ]
+
+    @property
+    def trainer_log(self) -> Path:
+        return self.state.logs / "trainer.log"
 
 
 def wait_until(is_so: Callable[[], Any], what: str, timeout_s: float = BUSY_FOR_S) -> Any:

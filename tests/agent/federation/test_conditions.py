@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -11,12 +10,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.control.operator_role import OperatorRole
-from agent.control.peers import Peers
 from agent.federation.arm import ArmWatch
 from agent.federation.conditions import Conditions, Readings, declines, why_not
 from agent.federation.owner import TrainingConfig
 from robots.errors import ConfigError
+from tests.agent.federation.arms import Arm
 from tests.agent.federation.conftest import Robot, wait_until
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=ZoneInfo("Europe/Berlin"))
@@ -89,38 +87,10 @@ def test_what_an_owner_cannot_mean_is_refused(owner: dict[str, Any], message: st
         TrainingConfig.of({"owner": 1})
 
 
-class Arm:
-    """A control process of which only the status is asked."""
-
-    def __init__(self, robot: Robot) -> None:
-        self.status = {"pid": 1, "driven_ticks": 0, "state": "running", "docked": False}
-        robot.state.create()
-        roles: dict[str, Any] = {
-            "cli": OperatorRole({"status": lambda args: self.status}, dict, lambda *_: None)
-        }
-        self._peers = Peers(robot.state.control_socket, roles)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def drive(self) -> None:
-        self.status = {**self.status, "driven_ticks": int(str(self.status["driven_ticks"])) + 1}
-
-    def _serve(self) -> None:
-        while not self._ended.wait(0.01):
-            self._peers.poll()
-
-    def close(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._peers.close()
-
-
 @pytest.fixture
 def arm(robot: Robot) -> Iterator[Arm]:
-    arm = Arm(robot)
-    yield arm
-    arm.close()
+    with Arm(robot.state) as arm:
+        yield arm
 
 
 def test_an_arm_works_while_its_driven_ticks_are_counted_on(robot: Robot, arm: Arm) -> None:
@@ -129,11 +99,11 @@ def test_an_arm_works_while_its_driven_ticks_are_counted_on(robot: Robot, arm: A
     assert watch.idle_s() > 1e6
     assert not watch.docked
 
-    arm.drive()
-
+    arm.drives = True
     assert watch.idle_s() < 5.0
+    arm.drives = False
     wait_until(lambda: watch.idle_s() > 0.1, "resting")
-    arm.status["state"] = "parking"
+    arm.state = "parking"
     assert watch.idle_s() < 0.1
 
 
@@ -146,7 +116,7 @@ def test_an_arm_that_nobody_holds_is_idle(robot: Robot) -> None:
 def test_the_robot_s_own_arm_and_disk_are_read(robot: Robot, arm: Arm) -> None:
     conditions = Conditions(robot.home)
     assert conditions.why_not() == ""
-    arm.drive()
+    arm.drives = True
     assert conditions.why_not() == "busy: the arm works"
     robot.configure({"while_driving": "continue", "min_free_gb": 900_000.0})
     assert Conditions(robot.home).why_not().startswith("low disk: ")

@@ -27,9 +27,8 @@ from agent.data.federated.catalogue_file import write_catalogue
 from agent.data.federated.partitioner import LeRobotDatasetPartitioner
 from agent.data.open import open_info
 from agent.data.split import split
-from agent.federation.simulation.config import SimulationConfig
+from agent.federation.simulation.config import ShortTrainConfig, SimulationConfig
 from agent.federation.simulation.setting import Setting
-from agent.training.config import TrainConfig
 from agent.training.train import train
 from server.simulation.prepare import prepare
 from server.simulation.run import Resources, simulate
@@ -112,7 +111,7 @@ def main() -> None:
                 strategy="fedavg" if name == LOCAL else name,
                 data=str(data),
                 output=str(Path(folder) / name.replace(" ", "-")),
-                train=TrainConfig(
+                train=ShortTrainConfig(
                     steps=args.steps, proximal_mu=args.mu if name == "fedprox" else 0.0
                 ),
             )

@@ -41,6 +41,14 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShortTrainConfig(TrainConfig):
+    """A client's work in a round: few steps, since ten clients share a few cores."""
+
+    # Optimiser steps.
+    steps: int = 10
+
+
 @dataclass(kw_only=True)
 class SimulationConfig:
     """Federated rounds among simulated clients.
@@ -65,7 +73,7 @@ class SimulationConfig:
     # Of the tiny policy, of the draw of clients and of the noise for privacy.
     seed: int = 0
     # What each client does in a round; train.proximal_mu is FedProx's weight.
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: ShortTrainConfig = field(default_factory=ShortTrainConfig)
     # Step of the server; 0: 1 for fedavgm, 0.001 for fedadam, fedyogi and fedadagrad.
     server_lr: float = 0.0
     # fedavgm.
@@ -135,7 +143,7 @@ class SimulationConfig:
                 )
             head, _, tail = key.replace("-", "_").rpartition(".")
             (given[head] if head else given)[tail] = _typed(key, value, type(known[key]))
-        train = TrainConfig(**given.pop("train"))
+        train = ShortTrainConfig(**given.pop("train"))
         return cls(train=train, **given)
 
 

@@ -11,8 +11,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import strategy as flower
 from flwr.supercore.task_identity import TaskIdentity
 
-from agent.federation.simulation.config import STRATEGIES, SimulationConfig
-from agent.training.config import TrainConfig
+from agent.federation.simulation.config import STRATEGIES, ShortTrainConfig, SimulationConfig
 from robots.errors import ConfigError
 from server.simulation.grid import NamedGrid
 from server.simulation.strategies import build_strategy
@@ -23,7 +22,7 @@ CLIENTS = 5
 
 
 def config(strategy: str, **more: object) -> SimulationConfig:
-    train = TrainConfig(proximal_mu=0.5 if strategy == "fedprox" else 0.0)
+    train = ShortTrainConfig(proximal_mu=0.5 if strategy == "fedprox" else 0.0)
     return SimulationConfig(strategy=strategy, train=train, **more)  # type: ignore[arg-type]
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from flwr.common.config import flatten_dict
 
-from agent.federation.simulation.config import STRATEGIES, SimulationConfig
-from agent.training.config import TrainConfig
+from agent.federation.simulation.config import STRATEGIES, ShortTrainConfig, SimulationConfig
 from robots.errors import ConfigError
 
 CLONE = Path(__file__).parents[4]
@@ -18,13 +17,13 @@ CLONE = Path(__file__).parents[4]
 
 def test_it_comes_back_from_a_run_config() -> None:
     config = SimulationConfig(
-        num_server_rounds=7, strategy="krum", malicious=1, train=TrainConfig(steps=3, lr=0.01)
+        num_server_rounds=7, strategy="krum", malicious=1, train=ShortTrainConfig(steps=3, lr=0.01)
     )
     assert SimulationConfig.from_run_config(config.to_run_config()) == config
 
 
 def test_what_is_left_out_has_its_default() -> None:
-    assert SimulationConfig.from_run_config({"train.steps": 5}).train == TrainConfig(steps=5)
+    assert SimulationConfig.from_run_config({"train.steps": 5}).train == ShortTrainConfig(steps=5)
 
 
 def test_the_clone_has_the_same_defaults() -> None:
@@ -64,5 +63,5 @@ def test_a_whole_number_is_a_number() -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_can_be_asked_for(strategy: str) -> None:
     mu = 0.1 if strategy == "fedprox" else 0.0
-    config = SimulationConfig(strategy=strategy, train=TrainConfig(proximal_mu=mu))
+    config = SimulationConfig(strategy=strategy, train=ShortTrainConfig(proximal_mu=mu))
     assert config.strategy == strategy

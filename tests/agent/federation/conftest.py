@@ -20,7 +20,7 @@ from agent.policy.store import ModelStore
 from agent.training.config import TrainConfig
 from agent.training.home import Home
 
-BUSY_FOR_S = 60.0
+BUSY_FOR_S = 120.0
 
 
 class Robot:

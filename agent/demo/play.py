@@ -159,6 +159,8 @@ class Play:
                 f"--broker.port={broker}",
                 f"--federation.superlink=127.0.0.1:{superlink}",
                 f"--federation.server=127.0.0.1:{server}",
+                # The arms of a demonstration don't rest.
+                "--training.while_driving=continue",
             )
 
     def _prepare(self, cast: Cast, stage: Stage, watch: FleetWatch) -> None:

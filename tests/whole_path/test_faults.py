@@ -112,6 +112,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         f"--broker.port={broker}",
         f"--federation.superlink=127.0.0.1:{superlink}",
         f"--federation.server=127.0.0.1:{server}",
+        "--training.while_driving=continue",
     )
     running = Host(folder, broker, agent)
     try:

@@ -36,7 +36,7 @@ class StoredUpdate:
         start_digest: Of the weights that it started from.
         update_digest: Of the tensors as they travelled.
         norm: L2 norm of the change.
-        relative_norm: The same by that of the weights that it started from.
+        relative_norm: The same by that of the weights that it changes.
         staleness: How many rounds it came late.
         start_file: The weights that it started from, relative to the folder of ``path``; empty:
             those of the round that it is aggregated in.
@@ -71,6 +71,7 @@ class StoredUpdate:
         encoding: str,
         start_digest: str,
         update_digest: str,
+        length: float | None = None,
         staleness: int = 0,
         start_file: Path | None = None,
         report: Mapping[str, Any] | None = None,
@@ -81,6 +82,8 @@ class StoredUpdate:
             path: Where to; ends in ``.safetensors``.
             wire: As it travelled.
             start: The weights that it started from.
+            length: What ``relative_norm`` is relative to, as ``payload.trained.length`` says; None:
+                the length of ``start``.
             start_file: Where those are kept, if they aren't the ones of the round that the update
                 is aggregated in: a late update.
 
@@ -88,7 +91,7 @@ class StoredUpdate:
             ModelError: it is none that a robot of this fleet could have meant; nothing is written.
         """
         changed = codec.check_wire(wire, start, encoding)
-        length = codec.length(start)
+        length = codec.length(start) if length is None else length
         update = cls(
             path=path,
             robot=robot,

@@ -72,7 +72,7 @@ def _fault(config: AggregateConfig, update: StoredUpdate) -> str:
         return f"it was trained on {update.samples} samples"
     if config.max_norm and math.isinf(update.relative_norm):
         return (
-            "the weights that it started from are zeros, as in a LoRA fleet's first round: "
+            "the weights that it changes are zeros: "
             "--aggregation.max_norm has nothing to compare its change with"
         )
     too_long = config.max_norm and update.relative_norm > config.max_norm

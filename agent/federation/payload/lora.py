@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -123,6 +123,25 @@ def merged(
             total.addcmul_(b[:, k, None], a[None, k])
         total.mul_(trains.alpha / trains.rank)
         yield f"{layer}.weight", total.add_(weight).to(torch.float32)
+
+
+def length(base: Callable[[str], Tensor], adapters: Iterable[str], trains: TrainsConfig) -> float:
+    """L2 norm of the weights that adapters are of, in units of B.
+
+    A row of A is 1/√3 long and nearly at right angles to the others, so that alpha/rank · B·A is
+    alpha/rank/√3 times as long as B: an update of so many parts of this length changes the policy's
+    weights by as many parts of theirs.
+
+    Args:
+        base: Gives the base policy's tensor of a name.
+        adapters: Names of the factors B.
+        trains: Of the fleet.
+    """
+    squares = 0.0
+    for name in sorted(adapters):
+        weight = base(f"{name.removesuffix(_FACTOR_B)}.weight")
+        squares += float(torch.linalg.vector_norm(weight, dtype=torch.float64)) ** 2
+    return math.sqrt(3 * squares) * trains.rank / trains.alpha
 
 
 def _layers(policy: nn.Module) -> dict[str, nn.Linear]:

@@ -6,12 +6,12 @@ releases ask here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from agent.federation.payload import lora
+from agent.federation.payload import codec, lora
 from agent.federation.payload.spec import TrainsConfig
 from agent.policy import weights
 from agent.policy.parts import trainable_names, without_weights
@@ -72,8 +72,29 @@ def policy_tensors(
     if trains.kind == "full":
         return dict(tensors)
     weights.check(tensors, lora.zeros(without_weights(folder), trains))
+    return dict(lora.merged(_base(folder), dict(tensors), trains))
 
-    def base(name: str) -> Tensor:
+
+def length(folder: Path, start: Mapping[str, Tensor], trains: TrainsConfig) -> float:
+    """What the length of an update is measured by: the length of the weights that it changes.
+
+    Args:
+        folder: The base policy's.
+        start: What training started from. Adapters start from zeros; what they change is in the
+            base policy.
+
+    Raises:
+        ModelError: the base can't be read.
+    """
+    if trains.kind == "full":
+        return codec.length(start)
+    return lora.length(_base(folder), start, trains)
+
+
+def _base(folder: Path) -> Callable[[str], Tensor]:
+    """Reads one tensor of a policy at a time."""
+
+    def read(name: str) -> Tensor:
         return weights.load(folder / WEIGHTS, [name])[name]
 
-    return dict(lora.merged(base, dict(tensors), trains))
+    return read

@@ -102,7 +102,7 @@ def test_an_adapter_of_zeros_has_no_length_to_be_bound_by(
 ) -> None:
     zeros = {name: 0 * tensor for name, tensor in start.items()}
     update = store("robot1", noise(1), begin=zeros)
-    with pytest.raises(FederationError, match="LoRA fleet's first round"):
+    with pytest.raises(FederationError, match="it changes are zeros"):
         aggregate(AggregateConfig(max_norm=1.0), zeros, [update], tmp_path, 0)
 
 

@@ -9,7 +9,7 @@ import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
-from agent.federation.payload import lora, trained
+from agent.federation.payload import codec, lora, trained
 from agent.federation.payload.spec import TrainsConfig
 from agent.policy import weights
 from agent.policy.load import load_policy
@@ -104,6 +104,22 @@ def test_the_mean_of_the_factors_is_the_mean_of_the_policies(
     for name in policies[0]:
         expected = 0.25 * policies[0][name] + 0.75 * policies[1][name]
         assert torch.allclose(policies[2][name], expected, atol=1e-6)
+
+
+def test_an_update_is_as_long_as_what_it_changes_of_the_policy(
+    tiny_policy: Path, start: dict[str, Tensor]
+) -> None:
+    """Adapters start from zeros, whose length says nothing."""
+    update = learned(start, 1)
+    after = trained.policy_tensors(tiny_policy, update, TRAINS)
+    before = weights.load(tiny_policy / "model.safetensors", sorted(after))
+    moved = codec.length({name: after[name] - before[name] for name in after})
+
+    relative = codec.length(update) / trained.length(tiny_policy, start, TRAINS)
+
+    assert relative == pytest.approx(moved / codec.length(before), rel=0.1)
+    whole = trained.starts(tiny_policy, TrainsConfig())
+    assert trained.length(tiny_policy, whole, TrainsConfig()) == codec.length(whole)
 
 
 def test_learned_nothing_merges_to_the_base_itself(

@@ -26,17 +26,19 @@ from server.rounds.asking import Asker, Pace, RoundEndedError
 from server.rounds.folder import RoundFolder
 from server.rounds.jobs import note_ordered
 from server.rounds.measuring import Measuring
-from server.rounds.progress import MEASURE, RELEASE, TRAIN, WAIT, Progress, Seat
+from server.rounds.pooling import Pooling, pooled_before
+from server.rounds.progress import MEASURE, QUERY, RELEASE, TRAIN, WAIT, Progress, Seat
 from server.rounds.replies import Replies
 from server.rounds.robots import KnownRobots
 from server.rounds.seats import admit, complete, draw
-from server.rounds.spec import FOLD
+from server.rounds.spec import FOLD, POOLED
 from server.rounds.starts import Starts
 from server.rounds.training import Training
 
 _POLL_S = 0.5
-_MEASURE_S = 600.0
-"""Longest wait for measurements: nobody needs them for what comes next."""
+_BRIEF_S = 600.0
+"""Longest wait for statistics, which take a robot seconds, and for measurements, which nobody needs
+for what comes next."""
 
 
 class Course:
@@ -83,6 +85,7 @@ class Course:
         """
         steps: dict[str, Callable[[], None]] = {
             WAIT: self._wait,
+            QUERY: self._query,
             TRAIN: self._train,
             RELEASE: self._release,
             MEASURE: self._measure,
@@ -116,7 +119,12 @@ class Course:
         progress.start_version = self._releases.latest or 0
         progress.start_digest = weights.digest(self._starts.load(progress.start_version))
         nodes = draw(online, self._known.name, spec, self._seed + 1000 * self._folder.number)
-        self._begin(TRAIN, nodes, spec.timeout_s)
+        if spec.normaliser == POOLED:
+            progress.normaliser = progress.normaliser or pooled_before(self._folder)
+        if spec.normaliser == POOLED and not progress.normaliser:
+            self._begin(QUERY, nodes, min(spec.timeout_s, _BRIEF_S))
+        else:
+            self._begin(TRAIN, nodes, spec.timeout_s)
         self._emit(
             "asked",
             server_round=progress.server_round,
@@ -124,6 +132,20 @@ class Course:
             of=len(online),
             version=progress.start_version,
         )
+
+    def _query(self) -> None:
+        """What the robots' frames add up to; once, for all rounds of the run."""
+        asker: Asker
+        pooling = Pooling(
+            self._folder,
+            self._progress,
+            Replies(self._progress, self._known, lambda: asker.online(), self._emit),
+            self._emit,
+        )
+        asker = self._asker(MessageType.QUERY, pooling.question, pooling.on_reply)
+        self._collect(asker, newcomers=False)
+        self._progress.normaliser = pooling.pooled(self._spec)
+        self._begin(TRAIN, list(self._progress.seats), self._spec.timeout_s)
 
     def _train(self) -> None:
         order = self._order(TRAIN_WORK, self._progress.start_version, self._progress.start_digest)
@@ -162,7 +184,7 @@ class Course:
         robots = {str(entry["robot"]) for entry in manifest["participants"]}
         online = (str(node) for node in self._grid.get_node_ids())
         nodes = [node for node in online if self._known.name(node) in robots]
-        self._begin(MEASURE, nodes, min(self._spec.timeout_s, _MEASURE_S))
+        self._begin(MEASURE, nodes, min(self._spec.timeout_s, _BRIEF_S))
 
     def _measure(self) -> None:
         version = self._progress.release
@@ -200,7 +222,9 @@ class Course:
         progress.save(self._folder)
 
     def _next(self) -> None:
-        self._progress = Progress(server_round=self._progress.server_round + 1)
+        self._progress = Progress(
+            server_round=self._progress.server_round + 1, normaliser=self._progress.normaliser
+        )
         self._progress.save(self._folder)
 
     def _order(self, work: str, version: int, digest: str) -> Order:

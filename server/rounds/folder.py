@@ -3,11 +3,13 @@
 ::
 
     rounds/
+    ├── normaliser.json          of all robots, pooled once and kept
     ├── robots.json              which robot answers from which node, and what the server has of it
     └── 0001/
         ├── request.json         what was asked for, by whom
         ├── run.json             Flower's runs: the last one, and how often it was begun anew
         ├── state.json           where the ServerApp is
+        ├── statistics.json      of each robot, when they are pooled
         ├── orders.json          the jobs that were ordered, and what they started from
         ├── events.jsonl         what happened
         ├── lock                 held by the ServerApp that works on it: its run, its pid

@@ -47,7 +47,7 @@ class Measuring:
     def on_reply(self, node: str, message: Message) -> None:
         before = dataclasses.asdict(self._progress.seats[node])
         self._replies.look(
-            node, message, self._order, finished=self._finished, earlier=self._earlier
+            node, message, self._order.job, finished=self._finished, earlier=self._earlier
         )
         if dataclasses.asdict(self._progress.seats[node]) != before:
             self._progress.save(self._folder)

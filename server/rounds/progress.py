@@ -72,6 +72,6 @@ class Progress:
         return frozenset(node for node, seat in self.seats.items() if seat.state == OPEN)
 
     def enter(self, folder: RoundFolder, phase: str) -> None:
-        """Begin a phase."""
+        """Begin a phase in which nobody is asked."""
         self.phase, self.deadline, self.wanted, self.seats = phase, 0.0, 0, {}
         self.save(folder)

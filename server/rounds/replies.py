@@ -17,7 +17,6 @@ from agent.federation.wire import (
     OTHER_JOB,
     RUNNING,
     Answer,
-    Order,
 )
 from robots.errors import ArmadaError, FederationError
 from server.rounds.inspect import read_answer
@@ -63,7 +62,7 @@ class Replies:
         self,
         node: str,
         message: Message,
-        order: Order,
+        job: str,
         *,
         finished: Callable[[Seat, Answer, RecordDict], None],
         earlier: Callable[[Seat, Answer, RecordDict], None],
@@ -73,8 +72,8 @@ class Replies:
         Args:
             node: Whose.
             message: As it came.
-            order: What was ordered of this node.
-            finished: Takes what a finished job of this order brings; what it raises is why that
+            job: What was ordered of this node.
+            finished: Takes what that job brings when it is finished; what it raises is why that
                 can't be used, and the robot is out.
             earlier: Takes an answer about another job; what it raises costs the reply.
         """
@@ -90,7 +89,7 @@ class Replies:
             self._sit(node, seat, answer.robot)
             if seat.state != OPEN:
                 return
-            if answer.job == order.job:
+            if answer.job == job:
                 self._take(node, seat, answer, message.content, finished)
             elif answer.state == FAILED and not answer.job:
                 self._out(node, seat, answer.reason)

@@ -77,7 +77,7 @@ class Training:
             self._earlier(node, seat, answer, content)
 
         before = dataclasses.asdict(self._progress.seats[node])
-        self._replies.look(node, message, self._order, finished=finished, earlier=earlier)
+        self._replies.look(node, message, self._order.job, finished=finished, earlier=earlier)
         if dataclasses.asdict(self._progress.seats[node]) != before:
             self._progress.save(self._folder)
 

@@ -3,152 +3,32 @@ told."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
+from flwr.app import ArrayRecord, Error, Message, RecordDict
 from torch import Tensor
 
-from agent.federation.payload import codec
 from agent.federation.wire import (
-    ANSWER,
     ARRAYS,
     DECLINED,
     FAILED,
-    FINISHED,
-    METRICS,
-    ORDER,
-    REPORT,
     RUNNING,
-    TRAIN,
-    Answer,
-    Order,
 )
-from agent.policy import weights
-from agent.training.arrays import to_record
 from robots.errors import FederationError
-from server.aggregation.stored import StoredUpdate
 from server.base import Base
-from server.events import RoundEvent
-from server.registry.releases import Releases
 from server.rounds.closing import check_enough
-from server.rounds.folder import RoundFolder
-from server.rounds.jobs import note_ordered
 from server.rounds.progress import DONE, OPEN, OUT, SAME, Progress, Seat
-from server.rounds.replies import Replies
-from server.rounds.robots import KnownRobots
 from server.rounds.spec import RoundSpec
-from server.rounds.starts import Starts
-from server.rounds.training import Training
-
-# Flower stamps messages with the run and the node that its processes belong to.
-TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
-
-
-class Round:
-    """The second round of a run, in which nodes 7 and 8 were asked."""
-
-    def __init__(self, root: Path, base: Base, *, number: int = 3, **order: Any) -> None:
-        self.releases = Releases(root / "releases")
-        origin = self.releases.add_base(base)
-        self.folder = RoundFolder.of(root / "rounds", number)
-        self.folder.path.mkdir(parents=True, exist_ok=True)
-        version = self.releases.latest or 0
-        self.start = self.releases.trainable(version)
-        digest = weights.digest(self.start)
-        self.progress = Progress(
-            server_round=2,
-            phase="train",
-            start_version=version,
-            start_digest=digest,
-            wanted=2,
-            seats={"7": Seat(), "8": Seat()},
-        )
-        self.order = Order(
-            work=TRAIN,
-            round_id=number,
-            server_round=2,
-            base_digest=origin["base_digest"],
-            start_digest=digest,
-            start_version=version,
-            **order,
-        )
-        note_ordered(self.folder, self.order)
-        self.online = frozenset({"7", "8"})
-        self.known = KnownRobots(root / "rounds" / "robots.json")
-        emit = self.folder.events.emit
-        replies = Replies(self.progress, self.known, lambda: self.online, emit)
-        starts = Starts(self.releases)
-        self.training = Training(
-            self.folder, self.progress, self.order, starts, self.known, replies, emit
-        )
-
-    def hear(self, node: str, message: Message) -> None:
-        self.training.on_reply(node, message)
-
-    def told(self, node: str) -> Order:
-        """What a node is asked now."""
-        return Order.from_record(self.training.question(node, 60.0)[ORDER])
-
-    @property
-    def updates(self) -> list[StoredUpdate]:
-        return StoredUpdate.read_all(self.folder.updates(2))
-
-    @property
-    def events(self) -> list[RoundEvent]:
-        return self.folder.events.read()
-
-    @property
-    def last(self) -> tuple[str, dict[str, Any]]:
-        return self.events[-1].kind, self.events[-1].data
+from tests.server.rounds.answers import Round, asked, first, said, update
 
 
 @pytest.fixture
 def begun(tmp_path: Path, base: Base) -> Round:
     return Round(tmp_path, base)
-
-
-def asked() -> Message:
-    message = Message(content=RecordDict(), message_type="train", dst_node_id=7)
-    message.metadata.__dict__["_message_id"] = "question"
-    return message
-
-
-def said(order: Order, state: str, robot: str = "left", **values: Any) -> Message:
-    answer = Answer(
-        **{"job": order.job, "robot": robot, "state": state, "start_digest": order.start_digest}
-        | values
-    )
-    return Message(content=RecordDict({ANSWER: answer.to_record()}), reply_to=asked())
-
-
-def update(
-    round_: Round,
-    *,
-    robot: str = "left",
-    by: float = 1.0,
-    change: Callable[[dict[str, Tensor]], None] = lambda wire: None,
-    samples: Any = 10,
-    loss: Any = 1.0,
-    report: dict[str, Any] | None = None,
-    order: Order | None = None,
-    **answer: Any,
-) -> Message:
-    """A finished job's answer, spoiled as the test wants."""
-    order = order or round_.order
-    wire = codec.encode({k: v + by for k, v in round_.start.items()}, round_.start, order.encoding)
-    change(wire)
-    message = said(order, FINISHED, robot, **{"update_digest": weights.digest(wire)} | answer)
-    metrics = {"num-examples": samples, "loss-first": loss, "loss-last": 0.5}
-    message.content[ARRAYS] = to_record(wire)
-    message.content[METRICS] = MetricRecord(metrics)
-    message.content[REPORT] = ConfigRecord(report or {})
-    return message
 
 
 @pytest.mark.parametrize("encoding", ["fp32", "int8"])
@@ -172,10 +52,6 @@ def test_a_good_update_lies_on_the_disk_and_the_robot_hears_of_it(
     begun.progress.seats["9"] = Seat(robot="left")
     assert begun.told("9").received == (begun.order.job,)
     assert begun.told("8").received == ()
-
-
-def first(round_: Round) -> str:
-    return sorted(round_.start)[0]
 
 
 def poison(value: float) -> Callable[[dict[str, Tensor]], None]:
@@ -319,71 +195,3 @@ def test_a_job_that_failed_is_out_with_its_reason(begun: Round) -> None:
         "no episode opens", "order.work: is unknown",
     ]  # fmt: skip
     assert {seat.state for seat in begun.progress.seats.values()} == {OUT}
-
-
-def release(round_: Round, base: Base) -> None:
-    round_.releases.add(
-        {name: tensor + 1 for name, tensor in round_.start.items()},
-        base,
-        run=1,
-        round_id=round_.folder.number,
-        server_round=2,
-        participants=[],
-        metrics={},
-    )
-
-
-def test_an_update_that_comes_late_is_kept_for_this_round_once(tmp_path: Path, base: Base) -> None:
-    before = Round(tmp_path, base, number=3, encoding="bf16")
-    release(before, base)
-    begun = Round(tmp_path, base, number=4)
-
-    for _ in range(2):
-        begun.hear("7", update(before, order=before.order))
-
-    (late,) = begun.updates
-    assert (late.staleness, late.encoding, late.job) == (1, "bf16", before.order.job)
-    name = first(before)
-    assert torch.equal(late.delta(name, begun.start), torch.ones_like(before.start[name]))
-    assert [event.kind for event in begun.events] == ["late"]
-    assert begun.progress.seats["7"].state == OPEN
-    assert begun.told("7").received == (before.order.job,)
-    with pytest.raises(FederationError, match="0 of 1 robots gave an update"):
-        check_enough(begun.folder, begun.progress, RoundSpec())
-
-    again = Round(tmp_path, base, number=5)
-    again.hear("7", update(before, order=before.order))
-    assert again.updates == []
-    assert "was received before" in again.last[1]["reason"]
-
-
-def test_a_late_update_that_nobody_wants_is_told_so(tmp_path: Path, base: Base) -> None:
-    before = Round(tmp_path, base, number=3)
-    release(before, base)
-    unknown = dataclasses.replace(before.order, round_id=77)
-    dropping = Round(tmp_path, base, number=4, late_wanted=False)
-    begun = Round(tmp_path, base, number=5)
-
-    dropping.hear("7", update(before, order=before.order))
-    begun.hear("7", update(before, order=unknown))
-    assert begun.told("7").late_wanted is False
-    assert begun.told("8").late_wanted is True
-    before.folder.write_run({"cancelled": True})
-    begun.hear("8", said(before.order, RUNNING, "right"))
-
-    assert dropping.updates == begun.updates == []
-    assert "came late" in dropping.last[1]["reason"]
-    assert [e.data["reason"].partition(": ")[2] for e in begun.events] == [
-        "was never ordered, or was cancelled"
-    ] * 2
-    assert begun.told("8").late_wanted is False
-
-
-def test_an_update_of_long_ago_says_nothing_of_today(tmp_path: Path, base: Base) -> None:
-    before = Round(tmp_path, base, number=3)
-    begun = Round(tmp_path, base, number=4)
-    begun.progress.start_version = 17
-
-    begun.hear("7", update(before, order=before.order))
-
-    assert "lies 17 releases behind, more than 16" in begun.last[1]["reason"]

@@ -15,6 +15,9 @@ from server.rounds.spec import RoundSpec
 from tests.helpers import wait_until
 from tests.server.rounds.conftest import ROBOTS, Link
 
+# Each message starts a process, and each run one more: on a loaded host they take a minute each.
+pytestmark = pytest.mark.timeout(900)
+
 MEAN = (1.0 * 40 - 0.5 * 20) / 60
 
 

@@ -1,0 +1,87 @@
+"""What comes late: folded into a later round once, or refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from agent.federation.wire import (
+    RUNNING,
+)
+from robots.errors import FederationError
+from server.base import Base
+from server.rounds.closing import check_enough
+from server.rounds.progress import OPEN
+from server.rounds.spec import RoundSpec
+from tests.server.rounds.answers import Round, first, said, update
+
+
+def release(round_: Round, base: Base) -> None:
+    round_.releases.add(
+        {name: tensor + 1 for name, tensor in round_.start.items()},
+        base,
+        run=1,
+        round_id=round_.folder.number,
+        server_round=2,
+        participants=[],
+        metrics={},
+    )
+
+
+def test_an_update_that_comes_late_is_kept_for_this_round_once(tmp_path: Path, base: Base) -> None:
+    before = Round(tmp_path, base, number=3, encoding="bf16")
+    release(before, base)
+    begun = Round(tmp_path, base, number=4)
+
+    for _ in range(2):
+        begun.hear("7", update(before, order=before.order))
+
+    (late,) = begun.updates
+    assert (late.staleness, late.encoding, late.job) == (1, "bf16", before.order.job)
+    name = first(before)
+    assert torch.equal(late.delta(name, begun.start), torch.ones_like(before.start[name]))
+    assert [event.kind for event in begun.events] == ["late"]
+    assert begun.progress.seats["7"].state == OPEN
+    assert begun.told("7").received == (before.order.job,)
+    with pytest.raises(FederationError, match="0 of 1 robots gave an update"):
+        check_enough(begun.folder, begun.progress, RoundSpec())
+
+    again = Round(tmp_path, base, number=5)
+    again.hear("7", update(before, order=before.order))
+    assert again.updates == []
+    assert "was received before" in again.last[1]["reason"]
+
+
+def test_a_late_update_that_nobody_wants_is_told_so(tmp_path: Path, base: Base) -> None:
+    before = Round(tmp_path, base, number=3)
+    release(before, base)
+    unknown = dataclasses.replace(before.order, round_id=77)
+    dropping = Round(tmp_path, base, number=4, late_wanted=False)
+    begun = Round(tmp_path, base, number=5)
+
+    dropping.hear("7", update(before, order=before.order))
+    begun.hear("7", update(before, order=unknown))
+    assert begun.told("7").late_wanted is False
+    assert begun.told("8").late_wanted is True
+    before.folder.write_run({"cancelled": True})
+    begun.hear("8", said(before.order, RUNNING, "right"))
+
+    assert dropping.updates == begun.updates == []
+    assert "came late" in dropping.last[1]["reason"]
+    assert [e.data["reason"].partition(": ")[2] for e in begun.events] == [
+        "was never ordered, or was cancelled"
+    ] * 2
+    assert begun.told("8").late_wanted is False
+
+
+def test_an_update_of_long_ago_says_nothing_of_today(tmp_path: Path, base: Base) -> None:
+    before = Round(tmp_path, base, number=3)
+    begun = Round(tmp_path, base, number=4)
+    begun.progress.start_version = 17
+
+    begun.hear("7", update(before, order=before.order))
+
+    assert "lies 17 releases behind, more than 16" in begun.last[1]["reason"]

@@ -171,6 +171,7 @@ class Training:
             encoding=encoding or self._order.encoding,
             start_digest=start_digest or self._progress.start_digest,
             update_digest=update.digest,
+            length=self._starts.length(version),
             staleness=staleness,
             start_file=None if own else self._starts.file(version),
             report=report,

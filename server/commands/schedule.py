@@ -37,7 +37,9 @@ def _set(argv: list[str]) -> int:
     from server.commands.schedule_config import ScheduleSetConfig
     from server.rounds.messages import request_of
 
-    config = parse(ScheduleSetConfig, argv, prog="armada schedule set", positional=("name",))
+    config = parse(
+        ScheduleSetConfig, _quoted(argv), prog="armada schedule set", positional=("name",)
+    )
     schedule = pb.Schedule(
         name=config.name,
         cron=config.cron,
@@ -52,6 +54,15 @@ def _set(argv: list[str]) -> int:
     with config.client() as client:
         _show([client.set_schedule(schedule)], as_json=config.json)
     return 0
+
+
+def _quoted(argv: list[str]) -> list[str]:
+    """Flags are read as YAML, in which what begins with a ``*`` stands for something else."""
+    flag = "--cron="
+    return [
+        flag + json.dumps(word.removeprefix(flag)) if word.startswith(f"{flag}*") else word
+        for word in argv
+    ]
 
 
 def _list(argv: list[str]) -> int:

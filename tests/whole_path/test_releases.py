@@ -23,6 +23,7 @@ from agent.ipc import connect
 from agent.paths import StateDir
 from agent.policy.init import build_policy
 from agent.policy.store import ModelStore
+from robots.errors import LinkError
 from server.announce import Announcer
 from server.base import Base, import_base
 from server.config import ServerBrokerConfig, ServerConfig
@@ -99,7 +100,12 @@ class Robot:
         return ModelStore(self.state.models)
 
     def listen(self, over: threading.Event) -> None:
-        channel = connect(self.state.control_socket, timeout_s=120)
+        channel = None
+        while channel is None and not over.wait(0.1):
+            with contextlib.suppress(LinkError):
+                channel = connect(self.state.control_socket)
+        if channel is None:
+            return
         channel.send("hello", role="cli", pid=os.getpid(), trace=True)
         while not over.is_set():
             for message in channel.wait(0.1):
@@ -164,13 +170,11 @@ def robot(server: Server, tmp_path: Path) -> Iterator[Robot]:
     with robot.log.open("wb") as log:
         agent = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
-        wait_until(robot.state.control_socket.exists, timeout_s=120, what="control listens")
         ear.start()
         yield robot
     finally:
         over.set()
-        with contextlib.suppress(RuntimeError):
-            ear.join()
+        ear.join()
         agent.send_signal(signal.SIGTERM)
         agent.wait(60)
 

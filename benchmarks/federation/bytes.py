@@ -5,7 +5,7 @@ random weights and random changes, so that no packer has it easier than in earne
 Flower hands over: the bytes of all objects of the record, names included. *Down* is what a robot
 fetches of the release: the change since the one before if it has that, and the whole tensors if it
 has none. Beside them stands a federation that sends every tensor of the policy in fp32 both ways,
-as zk0 does with SmolVLA (https://github.com/ivelin/zk0): computed, 450,046,176 numbers of 4 bytes.
+as zk0 does with SmolVLA: computed, 450,046,176 numbers of 4 bytes.
 
 Needs the hub's cache for the shapes of SmolVLA's VLM (``HF_HUB_CACHE``).
 """

@@ -1,7 +1,8 @@
 """What of a policy a fleet trains: the tensors, what they start from, and what they make of it.
 
 The only place that knows that there are two kinds: :mod:`agent.training`, the server's base and the
-releases ask here.
+releases ask here. :mod:`agent.policy.parts` is imported where it is needed: it brings LeRobot's
+policies, which take seconds, and a ServerApp starts without them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 from agent.federation.payload import codec, lora
 from agent.federation.payload.spec import TrainsConfig
 from agent.policy import weights
-from agent.policy.parts import trainable_names, without_weights
 from agent.policy.store import WEIGHTS
 from robots.errors import ModelError
 
@@ -39,6 +39,8 @@ def starts(folder: Path, trains: TrainsConfig) -> dict[str, Tensor]:
     Raises:
         ModelError: it can't be read, or has nothing to train in this way.
     """
+    from agent.policy.parts import trainable_names, without_weights
+
     if trains.kind == "lora":
         return lora.zeros(without_weights(folder), trains)
     names = trainable_names(folder)
@@ -53,6 +55,8 @@ def base_digest(folder: Path, trains: TrainsConfig) -> str:
     Raises:
         ModelError: it can't be read.
     """
+    from agent.policy.parts import trainable_names
+
     return trains.base_digest(*weights.file_digest_parts(folder / WEIGHTS, trainable_names(folder)))
 
 
@@ -71,6 +75,8 @@ def policy_tensors(
     """
     if trains.kind == "full":
         return dict(tensors)
+    from agent.policy.parts import without_weights
+
     weights.check(tensors, lora.zeros(without_weights(folder), trains))
     return dict(lora.merged(_base(folder), dict(tensors), trains))
 

@@ -45,6 +45,8 @@ class ChildSpec:
             every process of the agent.
         forks: Whether it may begin as a copy of the supervisor, with what that has imported
             (``forkable``); its command line is then ``python -m module …``.
+        dies_by: What it gets when the supervisor dies (Linux); SIGKILL for one that may be stopped
+            by SIGSTOP then, and would hear nothing else.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ChildSpec:
     nice: int = 0
     hears_stops: bool = False
     forks: bool = False
+    dies_by: signal.Signals = signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -201,9 +204,9 @@ class Child:
         self._not_before = time.monotonic() + wait_s
 
 
-def die_with_parent() -> None:
-    """In the child, before it runs: SIGTERM when the supervisor dies, however it dies (Linux)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
+    """In the child, before it runs: a signal when the supervisor dies, however it dies (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 @functools.cache
@@ -226,4 +229,4 @@ def _before_start(spec: ChildSpec) -> None:
     if spec.nice:
         os.nice(spec.nice)
     if sys.platform == "linux":
-        die_with_parent()
+        die_with_parent(spec.dies_by)

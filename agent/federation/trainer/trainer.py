@@ -192,6 +192,7 @@ class Trainer:
             nice=NICENESS,
             # As for the policy worker: see agent.supervisor.children.
             forks=platform.machine() in ("x86_64", "AMD64"),
+            dies_by=signal.SIGKILL,
         )
 
 

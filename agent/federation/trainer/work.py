@@ -7,12 +7,10 @@ result.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import errno
 import json
 import logging
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -38,7 +36,6 @@ from agent.training.train import train
 from robots.errors import ArmadaError
 
 _PROGRESS_S = 0.5
-_PR_SET_PDEATHSIG = 1
 
 logger = logging.getLogger(__name__)
 
@@ -174,12 +171,9 @@ def run(home: Home, job: Job, checkpoint_s: float) -> int:
 
 
 def _be_modest() -> None:
-    """The disk is for the recorder first, and a trainer that dies takes this process with it, even
-    one that is stopped."""
-    process = psutil.Process()
+    """The disk is for the recorder first."""
     if sys.platform == "linux":
-        process.ionice(psutil.IOPRIO_CLASS_IDLE)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
 
 
 def main(argv: list[str]) -> int:

@@ -179,6 +179,7 @@ def robot(server: Server, tmp_path: Path) -> Iterator[Robot]:
         agent.wait(60)
 
 
+@pytest.mark.timeout(600)
 def test_releases_earn_their_place_and_the_server_sees_it(server: Server, robot: Robot) -> None:
     base = server.base.digest
     wait_until(lambda: robot.acted[base] > 3 * FPS, timeout_s=150, what="the arm is driven")

@@ -18,12 +18,15 @@ A SuperNode that was killed is refused with exit status 305 until its old heartb
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +39,8 @@ OFFLINE = 75
 
 REFUSED = 2
 """The last line of the log says why."""
+
+_DIAGNOSE = "diagnose"
 
 log = logging.getLogger(__name__)
 
@@ -178,30 +183,50 @@ def main(argv: list[str]) -> None:
     from flwr.supernode.cli import flower_supernode
 
     from agent import logs
-    from agent.federation.flower_runtime import watch_loop
+    from agent.federation.flower_runtime import before_exit, watch_loop
     from agent.federation.watchdog import Watchdog
 
     logs.configure()
+    args = _parse(argv)
     # It writes its lines itself.
     logging.getLogger("flwr").propagate = False
-    args = _parse(argv)
     port = _free_port()
     sys.argv = ["flower-supernode", *flower_arguments(args, port)]
     tell_executor(RuntimeFiles(StateDir(Path(args.state_dir)).flower), port)
     watchdog = Watchdog(args.superlink, end=_end)
     watch_loop(watchdog.alive, watchdog.waits)
     watchdog.start()
-    status = OFFLINE
-    try:
+    told = _told_to_end()
+    # Flower ends itself by SIGINT, with status 0, when the SuperLink doesn't believe it.
+    before_exit(lambda: None if told() else _ask_why(argv, args.server))
+    with contextlib.suppress(SystemExit):
         flower_supernode()
-    except SystemExit as ended:
-        if not ended.code:
-            # It was told to.
-            _end(0)
-    if args.server and (why := diagnose(args.server, args.root_certificates)) is not None:
-        log.error("%s", why)
-        status = REFUSED
-    _end(status)
+    if told():
+        _end(0)
+    _ask_why(argv, args.server)
+
+
+def _told_to_end() -> Callable[[], bool]:
+    """Whether SIGTERM came, whoever handles it: Python notes each signal that it handles."""
+    reader, writer = os.pipe()
+    for end in (reader, writer):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def told() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return signal.SIGTERM in os.read(reader, 4096)
+        return False
+
+    return told
+
+
+def _ask_why(argv: list[str], server: str) -> None:
+    """In another program in this process: Flower's threads would end it within 5 s."""
+    if not server:
+        _end(OFFLINE)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "agent.supernode", _DIAGNOSE, *argv])
 
 
 def _end(status: int) -> None:
@@ -211,5 +236,20 @@ def _end(status: int) -> None:
     os._exit(status)
 
 
+def explain(argv: list[str]) -> int:
+    """Say why a SuperNode ended, if it was this host's clock; the exit status."""
+    from agent import logs
+
+    logs.configure()
+    args = _parse(argv)
+    why = diagnose(args.server, args.root_certificates)
+    if why is None:
+        return OFFLINE
+    log.error("%s", why)
+    return REFUSED
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == [_DIAGNOSE]:
+        sys.exit(explain(sys.argv[2:]))
     main(sys.argv[1:])

@@ -14,6 +14,7 @@ private part                           what for
 ``pull_task_input``, ``push_message``  the message and its arrays, chunk by chunk, both ways
 ``push_task_output``                   the end of a task
 ``HeartbeatSender`` and its function   a task without a heartbeat is given up by the SuperNode
+``add_exit_handler``                   to be asked before Flower ends the SuperNode's process
 2 functions of the SuperNode's loop    wrapped, to know whether it still comes round
 =====================================  =========================================================
 """
@@ -34,6 +35,7 @@ from flwr.common.constant import ErrorCode, SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.auth import load_superexec_auth_secret
 from flwr.supercore.constant import TaskType
+from flwr.supercore.exit import add_exit_handler
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
@@ -163,6 +165,11 @@ def run_task(address: str, token: str, app: ClientApp) -> None:
     if heartbeat.is_running:
         heartbeat.stop()
     client.close()
+
+
+def before_exit(act: Callable[[], None]) -> None:
+    """Have ``act`` called when Flower decides to end this process, before it does."""
+    add_exit_handler(act, run_before_force_exit=True)
 
 
 def watch_loop(alive: Callable[[], None], waits: Callable[[], None]) -> None:

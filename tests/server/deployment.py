@@ -28,7 +28,8 @@ from server.registrar import Registrar
 from server.tokens import Tokens
 from tests.helpers import free_port, wait_until
 
-START_S = 90.0
+START_S = 240.0
+"""Six processes that import Flower and PyTorch, on a host that may have other work."""
 
 
 @dataclass
@@ -107,7 +108,12 @@ class Deployment:
         child = Child(ChildSpec(name="server", argv=argv, log=self.root / "server.log"))
         child.start()
         self.children["server"] = child
-        wait_until(config.state.ready.exists, timeout_s=START_S, what="the server is ready")
+
+        def ready() -> bool:
+            assert child.poll() is None, child.spec.log.read_text(errors="replace")[-2000:]
+            return config.state.ready.exists()
+
+        wait_until(ready, timeout_s=START_S, what="the server is ready")
 
     def end(self) -> None:
         children = [c for robot in self.robots for c in (robot.supernode, robot.executor)]
@@ -140,13 +146,22 @@ class Deployment:
         """What the SuperLink knows of a robot."""
         return next((n for n in self.control.nodes() if n.name == name), None)
 
-    def start_robot(self, name: str, *, dataset: Path | None = None, wait: bool = True) -> Robot:
-        """Its SuperNode and its executor, as the agent starts them."""
+    def start_robot(
+        self, name: str, *, dataset: Path | None = None, through: str = "", wait: bool = True
+    ) -> Robot:
+        """Its SuperNode and its executor, as the agent starts them.
+
+        Args:
+            name: Registered before, or a stranger's.
+            dataset: Its episodes.
+            through: host:port that leads to the SuperLink; empty: directly.
+            wait: Until it is online.
+        """
         state = self.state_of(name)
         state.create()
         argv, env = supernode_command(
             SuperNodeConfig(
-                superlink=self.config.superlink_address,
+                superlink=through or self.config.superlink_address,
                 name=name,
                 state_dir=state.root,
                 dataset_root=dataset or state.default_dataset,

@@ -70,11 +70,6 @@ class StateDir:
         return self.training / "jobs"
 
     @property
-    def bases(self) -> Path:
-        """Base policies of the fleet that were fetched since the model store has none."""
-        return self.training / "bases"
-
-    @property
     def flower(self) -> Path:
         """FLWR_HOME of the SuperNode, and how its executor reaches it."""
         return self.training / "flower"

@@ -213,10 +213,12 @@ def _told_to_end() -> Callable[[], bool]:
         os.set_blocking(end, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
+    seen = bytearray()
+
     def told() -> bool:
         with contextlib.suppress(BlockingIOError):
-            return signal.SIGTERM in os.read(reader, 4096)
-        return False
+            seen.extend(os.read(reader, 4096))
+        return signal.SIGTERM in seen
 
     return told
 

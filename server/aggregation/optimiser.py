@@ -105,7 +105,27 @@ class Optimiser:
         }
 
     def _name(self, digest: str) -> str:
-        return f"{self._config.strategy}-{digest.removeprefix('sha256:')[:32]}"
+        return _place(self._config, digest)
+
+
+def hand_over(config: AggregateConfig, folder: Path, result: str, released: str) -> None:
+    """Let the memory that belongs to a result belong to what was released in its place: where
+    updates are rounded, releases are, too. Done twice it is done once.
+
+    Args:
+        config: How it was aggregated.
+        folder: Of what is remembered.
+        result: Digest of the result.
+        released: Digest of the release.
+    """
+    place, other = folder / _place(config, result), folder / _place(config, released)
+    if result != released and place.is_dir():
+        shutil.rmtree(other, ignore_errors=True)
+        place.rename(other)
+
+
+def _place(config: AggregateConfig, digest: str) -> str:
+    return f"{config.strategy}-{digest.removeprefix('sha256:')[:32]}"
 
 
 def _file(name: str) -> str:

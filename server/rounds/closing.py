@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.policy import weights
 from robots.errors import FederationError
 from server.aggregation.aggregate import Aggregate, aggregate
+from server.aggregation.optimiser import hand_over
 from server.aggregation.stored import StoredUpdate
 from server.base import Base
 from server.registry.releases import Releases
@@ -65,6 +67,12 @@ def release(
     manifest = _made(releases, progress, folder.number)
     if manifest is None:
         manifest = _make(folder, progress, spec, base, releases, starts, run, emit)
+    hand_over(
+        spec.aggregation,
+        folder.aggregation,
+        progress.result_digest,
+        str(manifest["trainable_digest"]),
+    )
     told = {e.data["version"] for e in folder.events.read() if e.kind == "released"}
     if manifest["version"] not in told:
         emit(
@@ -102,9 +110,12 @@ def _make(
         spec.aggregation,
         starts.load(progress.start_version),
         updates,
-        folder.path.parent.parent / "aggregation",
+        folder.aggregation,
         (spec.train.seed + progress.server_round - 1) % 2**31,
+        min_robots=spec.min_robots,
     )
+    progress.result_digest = weights.digest(result.tensors)
+    progress.save(folder)
     for refused in result.refused:
         update = refused.update
         emit("dropped", reason=refused.reason, robot=update.robot, node=update.node)

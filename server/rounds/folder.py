@@ -55,6 +55,11 @@ class RoundFolder:
         return EventFile(self.path / "events.jsonl")
 
     @property
+    def aggregation(self) -> Path:
+        """What aggregating remembers from round to round, of all rounds of the server."""
+        return self.path.parent.parent / "aggregation"
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"
 

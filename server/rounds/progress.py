@@ -45,6 +45,7 @@ class Progress:
         deadline: Of the phase, seconds since the epoch; 0: it hasn't begun.
         wanted: Robots that were asked at first.
         seats: By node id.
+        result_digest: Of what the updates were aggregated to; empty: they haven't been.
         release: Version that this round made; 0: none yet.
     """
 
@@ -56,6 +57,7 @@ class Progress:
     deadline: float = 0.0
     wanted: int = 0
     seats: dict[str, Seat] = field(default_factory=dict)
+    result_digest: str = ""
     release: int = 0
 
     @classmethod

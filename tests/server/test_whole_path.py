@@ -61,7 +61,7 @@ class Fleet:
         argv = ["start", f"--server={self.address}", "--json=true", *flags]
         code = "import sys; from server.commands.round import main; sys.exit(main(sys.argv[1:]))"
         done = subprocess.run(
-            [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=180
+            [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=400
         )
         events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         assert events, done.stderr
@@ -117,9 +117,19 @@ def supernode(fleet: Fleet, name: str) -> Iterator[Any]:
         threads=1,
     )
     argv, env = supernode_command(config)
+    trainer = [
+        sys.executable,
+        "-m",
+        "agent.federation.trainer",
+        f"--state_dir={config.state_dir}",
+        f"--name={name}",
+        f"--dataset_root={config.dataset_root}",
+        "--threads=1",
+    ]
     with (
         process(argv, fleet.root / f"{name}.log", env) as child,
         process(executor_command(config.state_dir), fleet.root / f"{name}.executor.log", env),
+        process(trainer, fleet.root / f"{name}.trainer.log", env),
     ):
         yield child
 
@@ -175,8 +185,9 @@ def test_a_round_trains_both_robots_and_releases(
 ) -> None:
     status, events = first_round
     assert status == 0, events
-    assert [e["kind"] for e in events if e["kind"] != "waiting"] == [
-        "started", "sent", "reply", "reply", "aggregated", "released", "finished",
+    quiet = ("waiting", "progress", "unanswered")
+    assert [e["kind"] for e in events if e["kind"] not in quiet] == [
+        "started", "asked", "reply", "reply", "aggregated", "released", "finished",
     ]  # fmt: skip
     replies = {reply["robot"]: reply for reply in of_kind(events, "reply")}
     assert {name: r["samples"] for name, r in replies.items()} == {"left": 40, "right": 72}
@@ -184,7 +195,7 @@ def test_a_round_trains_both_robots_and_releases(
         assert reply["loss_last"] < reply["loss_first"]
         assert reply["error_after"] > 0
         assert reply["error_before"] != reply["error_after"]
-        assert 250_000 < reply["bytes_up"] == reply["bytes_down"] < 350_000
+        assert 250_000 < reply["bytes_up"] < 350_000
     manifest = Releases(fleet.server_state.releases).manifest(1)
     assert {p["robot"] for p in manifest["participants"]} == set(ROBOTS)
     assert manifest["samples"] == 112
@@ -236,7 +247,8 @@ def test_a_robot_pulls_verifies_and_takes_the_release(
 
     status, events = fleet.pull("left")
 
-    assert [e["event"] for e in events][:2] == ["release_fetched", "release_pulled"], events
+    told = [e["event"] for e in events if e["event"] != "release_key_trusted"]
+    assert told[:2] == ["release_fetched", "release_pulled"], events
     decision = events[-1]
     assert status == {"release_promoted": 0, "release_refused": 3}[decision["event"]]
     assert decision["error_candidate"] > 0
@@ -262,7 +274,7 @@ def test_a_superlink_killed_between_rounds_comes_back_and_the_next_round_works(
 
     assert status == 0, events
     (released,) = of_kind(events, "released")
-    manifest = Releases(fleet.server_state.releases).manifest(0)
+    manifest = Releases(fleet.server_state.releases).manifest(released["version"])
     assert (manifest["version"], manifest["parent"]) == (released["version"], 1)
 
 

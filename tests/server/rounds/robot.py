@@ -53,7 +53,8 @@ def _answer(home: Path, name: str, order: Order, behaviour: dict[str, Any]) -> R
         return _measured(name, order, behaviour)
     kept = home / "job.json"
     job = json.loads(kept.read_text()) if kept.exists() else None
-    if job and (job["job"] in order.received or not order.late_wanted):
+    earlier = job and job["job"] != order.job
+    if job and (job["job"] in order.received or (earlier and not order.late_wanted)):
         job = None
     if not job:
         if behaviour.get("decline"):
@@ -84,6 +85,9 @@ def _running(name: str, order: Order, job: dict[str, Any]) -> RecordDict:
 def _finished(name: str, job: dict[str, Any], behaviour: dict[str, Any]) -> RecordDict:
     start = load_file(Path(behaviour["releases"]) / f"{job['start']:04d}/trainable.safetensors")
     update = {key: start[key] + np.float32(behaviour["step"]) for key in sorted(start)}
+    # Two robots never find the same, and a server takes no update twice.
+    own = hashlib.sha256(f"{name} {job['job']}".encode()).digest()[0]
+    update[min(update)].flat[0] += np.float32(1e-6 * own)
     said = Answer(
         job=job["job"],
         robot=name,

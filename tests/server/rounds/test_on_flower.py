@@ -47,7 +47,8 @@ def moved(link: Link, version: int) -> float:
     """How far a release is from the one before, the same everywhere."""
     before, after = (link.releases.trainable(v) for v in (version - 1, version))
     steps = torch.cat([(after[name] - before[name]).reshape(-1) for name in before])
-    assert float(steps.max() - steps.min()) < 1e-5
+    # fp32: a large weight moves by what is left of its mantissa.
+    assert float(steps.max() - steps.min()) < 1e-3
     return float(steps.mean())
 
 
@@ -60,7 +61,7 @@ def test_both_robots_train_and_the_release_is_their_weighted_mean(link: Link) ->
         "started", "asked", "reply", "reply", "aggregated", "released",
         "measured", "measured", "evaluated", "finished",
     ]  # fmt: skip
-    assert moved(link, 1) == pytest.approx(MEAN, abs=1e-6)
+    assert moved(link, 1) == pytest.approx(MEAN, abs=1e-4)
     manifest = link.releases.manifest(1)
     assert [p["robot"] for p in manifest["participants"]] == ["left", "right"]
     assert (manifest["samples"], manifest["round"], manifest["server_round"]) == (60, number, 1)
@@ -89,7 +90,7 @@ def test_a_serverapp_that_is_killed_loses_no_update(link: Link) -> None:
     jobs = {heard["job"] for heard in link.heard("right")[-2:]}
     assert len(jobs) == 1, "the job is the same in the next run"
     link.wait_for(number, "finished", releases=[2, 3])
-    assert [moved(link, 2), moved(link, 3)] == pytest.approx([MEAN, MEAN], abs=1e-6)
+    assert [moved(link, 2), moved(link, 3)] == pytest.approx([MEAN, MEAN], abs=1e-4)
     assert kinds(link, number).count("released") == 2
     second = [heard for heard in link.heard("left") if f"{number:04d}-002-train" in heard["job"]]
     assert second[0]["received"], "the robot hears what the server has of it"
@@ -102,7 +103,7 @@ def test_a_round_closes_at_its_deadline_and_what_comes_late_is_folded_into_the_n
     link.behave("right", hold=True)
     link.wait_for(number, "finished")
     assert [p["robot"] for p in link.releases.manifest(4)["participants"]] == ["left"]
-    assert moved(link, 4) == pytest.approx(1.0, abs=1e-6)
+    assert moved(link, 4) == pytest.approx(1.0, abs=1e-4)
 
     following = start(link)
     link.wait_for(following, "finished")
@@ -112,7 +113,7 @@ def test_a_round_closes_at_its_deadline_and_what_comes_late_is_folded_into_the_n
     # Twenty frames that lie one release behind count for 20 / sqrt(2).
     weights = {1.0: 40, -0.5: 20 + 20 / 2**0.5}
     mean = sum(step * w for step, w in weights.items()) / sum(weights.values())
-    assert moved(link, 5) == pytest.approx(mean, abs=1e-6)
+    assert moved(link, 5) == pytest.approx(mean, abs=1e-4)
     assert [p["robot"] for p in link.releases.manifest(5)["participants"]] == [
         "left", "right", "right",
     ]  # fmt: skip
@@ -162,6 +163,6 @@ def test_one_runs_another_waits_and_a_cancelled_one_leaves_nothing(link: Link) -
     assert link.rounds.get(queued).spec.by == "nightly"
     assert link.releases.latest == (before or 0) + 1
     assert "late" not in kinds(link, queued)
-    assert moved(link, link.releases.latest or 0) == pytest.approx(MEAN, abs=1e-6)
+    assert moved(link, link.releases.latest or 0) == pytest.approx(MEAN, abs=1e-4)
     with pytest.raises(RoundBusyError, match="is over"):
         link.rounds.cancel(queued, "ada")

@@ -19,6 +19,7 @@ from agent.federation.wire import Order
 from agent.policy import weights
 from agent.training.config import TrainConfig
 from robots.errors import FederationError
+from server.aggregation.seen import SeenUpdates
 from server.base import Base
 from server.registry.releases import Releases
 from server.rounds import closing
@@ -159,6 +160,7 @@ class Course:
             self._known,
             Replies(self._progress, self._known, lambda: asker.online(), self._emit),
             self._emit,
+            SeenUpdates(self._folder.aggregation / "seen.jsonl"),
         )
         asker = self._asker(MessageType.TRAIN, training.question, training.on_reply)
         self._collect(asker, newcomers=True)

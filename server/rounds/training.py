@@ -10,6 +10,7 @@ from flwr.app import Message, RecordDict
 
 from agent.federation.wire import DECLINED, FAILED, FINISHED, ORDER, Answer, Order
 from robots.errors import ArmadaError, FederationError
+from server.aggregation.seen import SeenUpdates
 from server.aggregation.stored import StoredUpdate
 from server.rounds.folder import RoundFolder
 from server.rounds.inspect import Update, read_update
@@ -34,6 +35,7 @@ class Training:
         known: What the server has of whom.
         replies: Sorts the replies.
         emit: Where events go.
+        seen: Updates that this server has had.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Training:
         known: KnownRobots,
         replies: Replies,
         emit: Emit,
+        seen: SeenUpdates,
     ) -> None:
         self._folder = folder
         self._progress = progress
@@ -53,6 +56,7 @@ class Training:
         self._known = known
         self._replies = replies
         self._emit = emit
+        self._seen = seen
         self._unwanted: set[str] = set()
         """Nodes with an earlier job that nobody wants."""
 
@@ -149,6 +153,7 @@ class Training:
         start_version: int | None = None,
         staleness: int = 0,
     ) -> None:
+        self._seen.check(seat.robot, answer.job, update.digest)
         version = self._progress.start_version if start_version is None else start_version
         report: dict[str, Any] = {
             "robot": seat.robot,
@@ -176,5 +181,6 @@ class Training:
             start_file=None if own else self._starts.file(version),
             report=report,
         )
+        self._seen.add(seat.robot, answer.job, update.digest)
         self._known.note_received(seat.robot, answer.job)
         self._emit(kind, **report)

@@ -24,6 +24,7 @@ from agent.federation.wire import (
 )
 from agent.policy import weights
 from agent.training.arrays import to_record
+from server.aggregation.seen import SeenUpdates
 from server.aggregation.stored import StoredUpdate
 from server.base import Base
 from server.events import RoundEvent
@@ -75,7 +76,14 @@ class Round:
         replies = Replies(self.progress, self.known, lambda: self.online, emit)
         starts = Starts(self.releases)
         self.training = Training(
-            self.folder, self.progress, self.order, starts, self.known, replies, emit
+            self.folder,
+            self.progress,
+            self.order,
+            starts,
+            self.known,
+            replies,
+            emit,
+            SeenUpdates(self.folder.aggregation / "seen.jsonl"),
         )
 
     def hear(self, node: str, message: Message) -> None:

@@ -95,7 +95,7 @@ def test_a_release_that_behaves_is_kept_after_its_time(fleet: Fleet) -> None:
     assert fleet.take()
     drive(fleet, fleet.new, 20)
     assert fleet.kinds == ["release_on_probation", "release_kept"]
-    kind, cause, data = fleet.last
+    _, cause, data = fleet.last
     assert cause == "release 3 has driven for 10 s"
     assert (data["version"], data["digest"], data["ticks"]) == (3, fleet.new.digest, 300)
     assert data["usual"]["ticks"] == 150

@@ -74,7 +74,7 @@ class Course:
         self._emit = folder.events.emit
         self._origin = releases.add_base(base)
         self._starts = Starts(releases)
-        self._known = KnownRobots(folder.path.parent / "robots.json")
+        self._known = KnownRobots(folder.path.parent / "robots.json", folder.server.node_names)
         self._progress = Progress.load(folder)
 
     def follow(self) -> list[int]:

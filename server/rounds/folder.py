@@ -29,6 +29,7 @@ from typing import Any
 from agent.policy.atomic import write_text
 from robots.errors import FederationError
 from server.events import EventFile
+from server.paths import ServerState
 from server.rounds.spec import RoundSpec
 
 
@@ -57,7 +58,12 @@ class RoundFolder:
     @property
     def aggregation(self) -> Path:
         """What aggregating remembers from round to round, of all rounds of the server."""
-        return self.path.parent.parent / "aggregation"
+        return self.server.root / "aggregation"
+
+    @property
+    def server(self) -> ServerState:
+        """Whose round it is."""
+        return ServerState(self.path.parent.parent)
 
     @property
     def lock(self) -> Path:

@@ -102,8 +102,14 @@ class Replies:
         """One robot a node, one node a robot.
 
         Raises:
-            FederationError: another node, which is there, answers by this name.
+            FederationError: another node, which is there, answers by this name, or the node's key
+                is another robot's.
         """
+        owner = self._known.owner(node)
+        if owner and owner != robot:
+            raise FederationError(
+                f"the node has the key of {owner}", field="answer.robot", value=robot
+            )
         if seat.robot and seat.robot != robot:
             raise FederationError(f"was {seat.robot} before", field="answer.robot", value=robot)
         if not seat.robot:

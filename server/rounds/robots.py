@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from server.nodes import node_names
 from server.rounds.folder import read_json, write_json
 
 _MOST_RECEIVED = 64
@@ -17,10 +18,13 @@ class KnownRobots:
 
     Args:
         path: Where it is.
+        registered: Whose key each node has, as the fleet service wrote it; it isn't there without
+            TLS.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, registered: Path) -> None:
         self._path = path
+        self._registered = registered
         values: dict[str, Any] = read_json(path)
         self._nodes: dict[str, str] = values.get("nodes", {})
         self._received: dict[str, list[str]] = values.get("received", {})
@@ -28,6 +32,10 @@ class KnownRobots:
     def name(self, node: str) -> str:
         """Which robot answered from a node; empty: none has."""
         return self._nodes.get(node, "")
+
+    def owner(self, node: str) -> str:
+        """Whose key a node proved to have; empty: keys aren't asked for."""
+        return node_names(self._registered).get(int(node), "")
 
     def answers_from(self, robot: str, node: str) -> None:
         """A robot has one node; the last that it answered from."""

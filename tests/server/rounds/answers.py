@@ -71,7 +71,7 @@ class Round:
         )
         note_ordered(self.folder, self.order)
         self.online = frozenset({"7", "8"})
-        self.known = KnownRobots(root / "rounds" / "robots.json")
+        self.known = KnownRobots(root / "rounds" / "robots.json", self.folder.server.node_names)
         emit = self.folder.events.emit
         replies = Replies(self.progress, self.known, lambda: self.online, emit)
         starts = Starts(self.releases)

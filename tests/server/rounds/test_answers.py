@@ -20,6 +20,7 @@ from agent.federation.wire import (
 )
 from robots.errors import FederationError
 from server.base import Base
+from server.nodes import write_node_names
 from server.rounds.closing import check_enough
 from server.rounds.progress import DONE, OPEN, OUT, SAME, Progress, Seat
 from server.rounds.spec import RoundSpec
@@ -137,6 +138,14 @@ def test_one_robot_answers_from_one_node(begun: Round) -> None:
     (stored,) = begun.updates
     assert stored.node == "7"
     assert "another node answers by this name" in begun.last[1]["reason"]
+
+
+def test_a_robot_answers_by_the_name_that_its_key_is_registered_for(begun: Round) -> None:
+    write_node_names(begun.folder.server.node_names, {7: "left", 8: "right"})
+    begun.hear("8", update(begun, robot="left"))
+
+    assert begun.updates == []
+    assert "the node has the key of right" in begun.last[1]["reason"]
 
 
 def test_a_robot_that_registered_anew_takes_its_seat_along(begun: Round) -> None:

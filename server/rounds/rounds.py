@@ -45,7 +45,7 @@ class Rounds:
 
         Raises:
             RoundBusyError: another one is running, and this one doesn't want to wait.
-            FederationError: the SuperLink doesn't answer or refuses.
+            FederationError: the SuperLink refuses.
         """
         with self._changing:
             waiting = self._waiting()
@@ -58,7 +58,8 @@ class Rounds:
             if len(waiting) > _LONGEST_QUEUE:
                 raise RoundBusyError(f"{len(waiting)} rounds are waiting already")
             folder = self._add(spec)
-            if waiting:
+            if waiting or not self._control.reachable():
+                # A SuperLink that is being restarted is waited for like a round before.
                 folder.events.emit(QUEUED, request=spec.to_dict())
             else:
                 self._begin(folder)

@@ -25,14 +25,17 @@ from tests.helpers import free_port
 
 
 class Control:
-    """Accepts runs, or doesn't answer."""
+    """Accepts runs, or refuses them."""
 
-    away = False
+    refuse = False
 
     def start_run(self, bundle: Any, config: dict[str, Any]) -> int:
-        if self.away:
-            raise FederationError("the SuperLink does not answer")
+        if self.refuse:
+            raise FederationError("the SuperLink refused the run")
         return 2**63 + 1
+
+    def reachable(self) -> bool:
+        return True
 
     def stop_run(self, run_id: int) -> None:
         assert run_id == 2**63 + 1
@@ -120,11 +123,11 @@ def test_every_mistake_has_its_code(stub: FleetStub, control: Control) -> None:
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert text == "--train.steps=0: must be from 1 to 100000"
 
-    control.away = True
+    control.refuse = True
     code, _ = code_of(lambda: stub.StartRound(request_of(RoundSpec()), timeout=10))
     assert code is grpc.StatusCode.UNAVAILABLE
 
-    control.away = False
+    control.refuse = False
     stub.StartRound(request_of(RoundSpec()), timeout=10)
     code, text = code_of(lambda: stub.StartRound(request_of(RoundSpec()), timeout=10))
     assert code is grpc.StatusCode.FAILED_PRECONDITION

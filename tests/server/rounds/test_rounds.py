@@ -35,10 +35,13 @@ class Control:
         self.started: list[dict[str, Any]] = []
         self.stopped: list[int] = []
         self.refuse = False
+        self.away = False
 
     def start_run(self, bundle: Any, config: dict[str, Any]) -> int:
-        if self.refuse:
+        if self.away:
             raise FederationError("the SuperLink does not answer")
+        if self.refuse:
+            raise FederationError("the SuperLink refused the run")
         self.started.append(config)
         return RUN + len(self.started) - 1
 
@@ -51,7 +54,7 @@ class Control:
         self.stopped.append(run_id)
 
     def reachable(self) -> bool:
-        return not self.refuse
+        return not self.away
 
 
 @pytest.fixture
@@ -123,10 +126,10 @@ def test_those_that_wait_begin_one_after_the_other(
     assert control.started == [{"round-id": 1}]
 
     events(tmp_path, 1).emit("finished", releases=[])
-    control.refuse = True
+    control.away = True
     rounds.poll()
     assert rounds.get(2).status == "queued", "it waits for the SuperLink, too"
-    control.refuse = False
+    control.away = False
     rounds.poll()
     rounds.poll()
 
@@ -158,7 +161,16 @@ def test_a_superlink_that_refuses_makes_a_failed_round(rounds: Rounds, control: 
     control.refuse = True
     with pytest.raises(FederationError):
         rounds.start(RoundSpec())
-    assert rounds.get(1).reason == "the SuperLink does not answer"
+    assert rounds.get(1).reason == "the SuperLink refused the run"
+
+
+def test_a_superlink_that_is_away_is_waited_for(rounds: Rounds, control: Control) -> None:
+    control.away = True
+    assert rounds.start(RoundSpec()).status == "queued"
+    rounds.poll()
+    control.away = False
+    rounds.poll()
+    assert rounds.get(1).status == "running"
 
 
 @pytest.mark.parametrize(

@@ -72,12 +72,18 @@ def _loss(outcome: Outcome) -> str:
     return f"{trained['loss_first']:.3f} → {trained['loss_last']:.3f}"
 
 
-def _bytes(name: str) -> Any:
-    def read(outcome: Outcome) -> str:
-        n = outcome.trained.get(name)
-        return "–" if n is None else f"{n / 1000:.0f} kB"
+def _down(outcome: Outcome) -> str:
+    fetched = [e["data"]["bytes"] for e in outcome.events if e["event"] == "release_fetched"]
+    return _kilobytes(sum(fetched)) if fetched else "–"
 
-    return read
+
+def _up(outcome: Outcome) -> str:
+    sent = outcome.trained.get("bytes_up")
+    return "–" if sent is None else _kilobytes(sent)
+
+
+def _kilobytes(count: int) -> str:
+    return f"{count / 1000:.0f} kB"
 
 
 _ROWS: tuple[tuple[str, Any], ...] = (
@@ -89,8 +95,8 @@ _ROWS: tuple[tuple[str, Any], ...] = (
     ("episodes", lambda o: str(o.actor.episodes)),
     ("training loss", _loss),
     ("frames trained on", lambda o: str(o.trained.get("samples", "–"))),
-    ("bytes down", _bytes("bytes_down")),
-    ("bytes up", _bytes("bytes_up")),
+    ("bytes down", _down),
+    ("bytes up", _up),
     ("model on the robot", lambda o: str(o.after.get("digest", "–"))[7:19]),
     ("held-out error, base → release", _error),
     ("goals reached with the release", _goals),

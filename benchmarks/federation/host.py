@@ -29,6 +29,7 @@ def config_of(args: argparse.Namespace) -> RunConfig:
     return RunConfig(
         robot=SO101SimConfig(id=args.name),
         policy=PolicyRef(path=args.policy),
+        task="as recorded",
         dataset=RecordConfig(root=args.dataset),
         federation=FederationConfig(
             superlink=args.superlink,

@@ -24,6 +24,7 @@ from server.base import Base
 from server.registry.releases import Releases
 from server.rounds import closing
 from server.rounds.asking import Asker, Pace, RoundEndedError
+from server.rounds.carried import take_over
 from server.rounds.folder import RoundFolder
 from server.rounds.jobs import note_ordered
 from server.rounds.measuring import Measuring
@@ -151,6 +152,8 @@ class Course:
     def _train(self) -> None:
         order = self._order(TRAIN_WORK, self._progress.start_version, self._progress.start_digest)
         note_ordered(self._folder, order)
+        if self._spec.late == FOLD:
+            take_over(self._folder, self._progress, order.base_digest, self._starts, self._emit)
         asker: Asker
         training = Training(
             self._folder,

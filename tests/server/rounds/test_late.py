@@ -13,9 +13,11 @@ from agent.federation.wire import (
 )
 from robots.errors import FederationError
 from server.base import Base
+from server.rounds.carried import take_over
 from server.rounds.closing import check_enough
 from server.rounds.progress import OPEN
 from server.rounds.spec import RoundSpec
+from server.rounds.starts import Starts
 from tests.server.rounds.answers import Round, first, said, update
 
 
@@ -85,3 +87,78 @@ def test_an_update_of_long_ago_says_nothing_of_today(tmp_path: Path, base: Base)
     begun.hear("7", update(before, order=before.order))
 
     assert "lies 17 releases behind, more than 16" in begun.last[1]["reason"]
+
+
+def taken_over(begun: Round) -> list[str]:
+    """Robots whose updates an earlier round has left to this one."""
+    take_over(
+        begun.folder,
+        begun.progress,
+        begun.order.base_digest,
+        Starts(begun.releases),
+        begun.folder.events.emit,
+    )
+    return [update.robot for update in begun.updates]
+
+
+def failed(root: Path, base: Base) -> Round:
+    """A round that got an update from one of two robots."""
+    round_ = Round(root, base, number=3, encoding="bf16")
+    round_.hear("7", update(round_, by=1.0, samples=10))
+    with pytest.raises(FederationError, match="1 of 2 robots gave an update"):
+        check_enough(round_.folder, round_.progress, RoundSpec(min_robots=2))
+    round_.progress.save(round_.folder)
+    round_.folder.events.emit("failed", reason="1 of 2 robots gave an update")
+    return round_
+
+
+def test_what_a_failed_round_has_goes_to_the_next_one_once(tmp_path: Path, base: Base) -> None:
+    before = failed(tmp_path, base)
+    release(before, base)
+    begun, after = Round(tmp_path, base, number=4), Round(tmp_path, base, number=5)
+
+    assert taken_over(begun) == taken_over(begun) == ["left"]
+    assert taken_over(after) == before.updates == []
+
+    (late,) = begun.updates
+    assert (late.staleness, late.encoding, late.samples) == (1, "bf16", 10)
+    name = first(before)
+    assert torch.equal(late.delta(name, begun.start), torch.ones_like(before.start[name]))
+    assert [(e.kind, e.data["failed_round"]) for e in begun.events] == [("late", 3)]
+    with pytest.raises(FederationError, match="0 of 1 robots gave an update"):
+        check_enough(begun.folder, begun.progress, RoundSpec())
+
+
+def test_killed_while_it_is_taken_over_it_is_in_one_round_and_whole(
+    tmp_path: Path, base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = failed(tmp_path, base)
+    begun = Round(tmp_path, base, number=4)
+
+    def killed(self: Path, missing_ok: bool = False) -> None:
+        if self.parent == before.folder.updates(2):
+            raise KeyboardInterrupt
+        unlink(self, missing_ok)
+
+    unlink = Path.unlink
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            taken_over(begun)
+
+    assert taken_over(begun) == ["left"]
+    assert before.updates == []
+    assert [e.kind for e in begun.events] == ["late"]
+
+
+def test_what_the_failed_round_refused_or_a_cancelled_one_had_stays(
+    tmp_path: Path, base: Base
+) -> None:
+    before = failed(tmp_path, base)
+    before.folder.events.emit("dropped", robot="left", reason="too long")
+    assert taken_over(Round(tmp_path, base, number=4)) == []
+
+    other = failed(tmp_path / "other", base)
+    other.folder.write_run({"cancelled": True})
+    assert taken_over(Round(tmp_path / "other", base, number=4)) == []
+    assert [update.robot for update in other.updates] == ["left"]

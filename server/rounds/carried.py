@@ -1,0 +1,98 @@
+"""Updates of a round that failed: accepted, and in no release. The next round takes them over.
+
+A robot forgets an update once the server has it, and counts its episodes as trained on. So a round
+that closes with too few robots must not take those few along.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.policy import weights
+from server.aggregation.stored import StoredUpdate
+from server.rounds.folder import RoundFolder
+from server.rounds.jobs import find_ordered
+from server.rounds.late import MOST_LATE
+from server.rounds.progress import Progress
+from server.rounds.replies import Emit
+from server.rounds.starts import Starts
+
+
+def take_over(
+    folder: RoundFolder, progress: Progress, base_digest: str, starts: Starts, emit: Emit
+) -> None:
+    """Move what earlier rounds have left over to this one, as late updates.
+
+    Each lies in one round's folder at any time: whoever is killed in between does it again. What
+    the failed round itself could not use stays where it is.
+
+    Args:
+        folder: Of the round that begins.
+        progress: Where it is.
+        base_digest: The base policy's; an update of another one stays where it is.
+        starts: Weights that jobs start from.
+        emit: Where events go.
+
+    Raises:
+        FederationError: a record of an earlier round can't be read.
+        ModelError: a stored update can't be read.
+    """
+    for earlier in sorted(folder.path.parent.glob("[0-9]*")):
+        failed = RoundFolder(earlier)
+        if failed.number < folder.number:
+            for left in _left(failed):
+                _move(left, failed.number, folder, progress, base_digest, starts, emit)
+
+
+def _left(folder: RoundFolder) -> list[StoredUpdate]:
+    """The updates of a failed round's last training that went into nothing."""
+    if not folder.state.exists():
+        return []
+    progress = Progress.load(folder)
+    updates = folder.updates(progress.server_round)
+    if progress.release or not updates.exists():
+        return []
+    events = folder.events.read()
+    if not any(event.kind == "failed" for event in events):
+        return []
+    refused = {event.data.get("robot") for event in events if event.kind == "dropped"}
+    return [u for u in StoredUpdate.read_all(updates) if u.robot not in refused]
+
+
+def _move(
+    left: StoredUpdate,
+    failed: int,
+    folder: RoundFolder,
+    progress: Progress,
+    base_digest: str,
+    starts: Starts,
+    emit: Emit,
+) -> None:
+    ordered = find_ordered(folder.path.parent, left.job)
+    if ordered is None or ordered.base_digest != base_digest:
+        return
+    behind = progress.start_version - ordered.start_version
+    if not 0 <= behind <= MOST_LATE:
+        return
+    path: Path = folder.updates(progress.server_round) / f"{left.robot}+{left.job}.safetensors"
+    if not path.with_suffix(".json").exists():
+        version = ordered.start_version
+        StoredUpdate.write(
+            path,
+            weights.load(left.path),
+            starts.load(version),
+            robot=left.robot,
+            node=left.node,
+            job=left.job,
+            samples=left.samples,
+            encoding=left.encoding,
+            start_digest=left.start_digest,
+            update_digest=left.update_digest,
+            length=starts.length(version),
+            staleness=behind,
+            start_file=None if behind == 0 else starts.file(version),
+            report={**left.report, "staleness": behind},
+        )
+        emit("late", **left.report | {"staleness": behind, "failed_round": failed})
+    left.path.with_suffix(".json").unlink()
+    left.path.unlink()

@@ -8,10 +8,10 @@ from typing import Any
 from agent.data.open import open_info
 from agent.data.split import split
 from agent.policy.evaluate import open_loop_error
-from agent.policy.load import set_threads
+from agent.policy.load import LoadedPolicy, set_threads
 from agent.policy.store import ModelStore, StoredModel
 from agent.releases.gate import Action, action, judge
-from agent.releases.origin import release_of
+from agent.releases.origin import pooled_of, release_of
 from agent.releases.outcome import OFFERED, REFUSED, TAKEN, WAITS
 from agent.releases.probation import Order
 from agent.releases.transfer import Emit
@@ -34,7 +34,8 @@ def consider(home: Home, candidate: StoredModel, emit: Emit) -> int:
         One of :mod:`agent.releases.outcome`.
 
     Raises:
-        ModelError: one of the two doesn't load or doesn't act in finite numbers.
+        ModelError: one of the two doesn't load or doesn't act in finite numbers, or the robot has
+            another normaliser than the one that the candidate was trained with.
         DataError: the robot's episodes can't be read.
     """
     store = ModelStore(home.state.models)
@@ -43,6 +44,8 @@ def consider(home: Home, candidate: StoredModel, emit: Emit) -> int:
     if current is not None and current.digest == candidate.digest:
         emit("release_current", reason="it is what this robot runs", **about)
         return TAKEN
+    if pooled := pooled_of(candidate):
+        _load(home, candidate, pooled)
     heldout = _heldout(home) if current is not None else []
     judgement = judge(
         _errors(home, candidate, heldout), _errors(home, current, heldout), home.releases
@@ -89,13 +92,21 @@ def _errors(home: Home, model: StoredModel | None, heldout: list[int]) -> list[f
     """The model's error on each episode, in parts of the joints' ranges."""
     if model is None or not heldout:
         return []
+    results = open_loop_error(
+        _load(home, model), home.dataset_root, heldout, rename_map=home.rename_map
+    )
+    return [result.error for result in results]
+
+
+def _load(home: Home, model: StoredModel, pooled: str = "") -> LoadedPolicy:
+    """With the robot's normaliser; from now on that is ``pooled``, if it had none."""
     if home.threads:
         set_threads(home.threads)
-    loaded = load_with_own_processors(
+    recorded = (home.dataset_root / "meta" / "info.json").is_file()
+    return load_with_own_processors(
         str(model.path),
         home.state.processors,
-        stats=own_stats(home.dataset_root, home.rename_map),
+        stats=own_stats(home.dataset_root, home.rename_map) if recorded else {},
         device=home.device,
+        pooled=pooled,
     )
-    results = open_loop_error(loaded, home.dataset_root, heldout, rename_map=home.rename_map)
-    return [result.error for result in results]

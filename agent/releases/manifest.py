@@ -112,6 +112,11 @@ class Manifest:
         return manifest
 
     @property
+    def normaliser(self) -> str:
+        """The fleet's statistics as JSON, that it was trained with; empty: each robot's own."""
+        return str(self.about.get("normaliser", ""))
+
+    @property
     def trainable(self) -> Entry:
         """The file of the trained tensors, whole."""
         return self.files[TRAINABLE]

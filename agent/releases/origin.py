@@ -1,4 +1,4 @@
-"""Which release a model of the store is."""
+"""Which release a model of the store is, and what it was trained with."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def release_of(model: StoredModel | None) -> int:
         return 0
     version = model.origin.get("release", 0)
     return version if type(version) is int and version > 0 else 0
+
+
+def pooled_of(model: StoredModel) -> str:
+    """The fleet's statistics as JSON, that a release was trained with; empty: the robot's own."""
+    return str(model.origin.get("normaliser", "")) if isinstance(model.origin, dict) else ""

@@ -173,6 +173,7 @@ class Puller:
                     "digest": manifest.digest,
                     "trainable_digest": manifest.trainable_digest,
                     "round": manifest.about.get("round"),
+                    "normaliser": manifest.normaliser,
                 },
                 parent=None if current is None else current.digest,
             )

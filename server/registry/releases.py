@@ -157,6 +157,7 @@ class Releases:
         participants: list[dict[str, Any]],
         metrics: Mapping[str, float],
         encoding: str = "fp32",
+        normaliser: str = "",
     ) -> dict[str, Any]:
         """Write the next release and return its manifest.
 
@@ -169,6 +170,8 @@ class Releases:
             participants: What each robot reported.
             metrics: Averages over them.
             encoding: How the updates travelled: the release is rounded likewise.
+            normaliser: The fleet's statistics as JSON, that the round was trained with; empty: each
+                robot's own.
 
         Raises:
             ModelError: the tensors don't fit the base.
@@ -198,6 +201,7 @@ class Releases:
                 "samples": sum(int(p["samples"]) for p in participants),
                 "metrics": dict(metrics),
                 "encoding": encoding,
+                "normaliser": normaliser,
                 "digest": digest,
                 "trainable_digest": weights.digest(released),
                 **_origin(base),

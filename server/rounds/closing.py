@@ -137,6 +137,7 @@ def _make(
         participants=participants,
         metrics=metrics,
         encoding=spec.encoding,
+        normaliser=progress.normaliser,
     )
 
 

@@ -62,7 +62,9 @@ class Server:
     base: Base
     service: CuttingService
 
-    def release(self, tensors: dict[str, Tensor], encoding: str = "fp32") -> dict[str, Any]:
+    def release(
+        self, tensors: dict[str, Tensor], encoding: str = "fp32", normaliser: str = ""
+    ) -> dict[str, Any]:
         return self.releases.add(
             tensors,
             self.base,
@@ -72,6 +74,7 @@ class Server:
             participants=[{"robot": "left", "node": "1", "samples": 5}],
             metrics={},
             encoding=encoding,
+            normaliser=normaliser,
         )
 
     def train(self, encoding: str = "fp32", by: float = 1e-4) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from agent.federation.payload import statistics
 from agent.policy.merge import merge
 from agent.policy.store import StoredModel
 from agent.releases.consider import consider
@@ -17,6 +19,7 @@ from agent.releases.outcome import OFFERED, REFUSED, TAKEN, WAITS
 from agent.releases.owner import ReleasesConfig
 from agent.releases.probation import Order
 from agent.releases.pull import GivenUpError
+from robots.errors import ModelError
 from server.base import Base
 from tests.agent.releases.conftest import Robot, Server
 from tests.datasets import make_dataset
@@ -136,3 +139,42 @@ def test_one_that_was_rolled_back_is_not_taken_again_by_its_notice(
         robot.puller.pull(1, announced=True)
     # Whoever asks for it gets it.
     assert robot.puller.pull(1).digest == server.releases.manifest(1)["digest"]
+
+
+def pooled_release(server: Server, dataset: Path) -> str:
+    """A release of a fleet with one normaliser: the statistics that it says it was trained with."""
+    sums = statistics.gather(dataset, [0, 1], {})
+    text = json.dumps(statistics.pool([sums]))
+    step = {name: tensor + 1e-3 for name, tensor in server.base.trainable().items()}
+    server.release(step, normaliser=text)
+    return text
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_robot_that_has_no_normaliser_takes_the_one_that_the_release_was_trained_with(
+    server: Server, practised: Robot, dataset: Path, tmp_path: Path, recorded: bool
+) -> None:
+    text = pooled_release(server, dataset)
+    owner(practised, few_episodes="accept")
+    if not recorded:
+        practised.home = dataclasses.replace(practised.home, dataset_root=tmp_path / "none")
+
+    judged(practised, practised.puller.pull())
+
+    assert (practised.home.state.processors / "pooled.json").read_text() == text
+    # Orders carry the same: it trains with it.
+    judged(practised, practised.puller.pull())
+
+
+def test_a_release_of_another_normaliser_than_the_robots_is_not_taken(
+    server: Server, practised: Robot, dataset: Path
+) -> None:
+    server.train()
+    judged(practised, practised.puller.pull())
+    before = practised.store.current
+    pooled_release(server, dataset)
+
+    with pytest.raises(ModelError, match="is another normaliser than the fleet's"):
+        judged(practised, practised.puller.pull())
+
+    assert practised.store.current == before

@@ -179,7 +179,7 @@ def kill_theirs(folder: Path, scene: Scene, instants: list[float], frames: int) 
 
 def _say(name: str, toll: Toll) -> None:
     if toll.kills % 10 == 0:
-        print(f"{name}: {toll.kills} kills", file=sys.stderr, flush=True)
+        print("so far:", ", ".join(toll.row(name)), file=sys.stderr, flush=True)
 
 
 def main() -> int:

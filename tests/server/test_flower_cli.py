@@ -11,7 +11,34 @@ from pathlib import Path
 from server.flower_cli import write_connection
 from tests.helpers import wait_until
 from tests.server.deployment import Deployment
-from tests.server.hostile import hostile_bundle
+
+_PYPROJECT = """\
+[project]
+name = "own"
+version = "1.0.0"
+license = "Apache-2.0"
+dependencies = []
+
+[tool.flwr.app]
+publisher = "somebody"
+
+[tool.flwr.app.components]
+serverapp = "own:server"
+clientapp = "own:client"
+"""
+
+_APP = """\
+from flwr.clientapp import ClientApp
+from flwr.serverapp import ServerApp
+
+client = ClientApp()
+server = ServerApp()
+
+
+@server.main()
+def main(grid, context):
+    print("robots online:", len(list(grid.get_node_ids())))
+"""
 
 
 def flwr(deployment: Deployment, *words: str) -> str:
@@ -21,17 +48,24 @@ def flwr(deployment: Deployment, *words: str) -> str:
         env={**os.environ, "FLWR_HOME": str(deployment.config.state.flower)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_flwr_list_shows_the_runs(engine: Deployment, tmp_path: Path) -> None:
+def test_an_app_of_ones_own_is_run_listed_and_its_log_read(
+    engine: Deployment, tmp_path: Path
+) -> None:
     write_connection(engine.config)
-    run = engine.control.start_run(hostile_bundle(tmp_path / "trace", tmp_path / "said"), {})
+    (tmp_path / "pyproject.toml").write_text(_PYPROJECT)
+    (tmp_path / "own.py").write_text(_APP)
 
-    listed = json.loads(flwr(engine, "list", "armada", "--format=json"))
+    flwr(engine, "run", str(tmp_path), "armada")
 
-    assert [str(entry["run-id"]) for entry in listed["runs"]] == [str(run)]
-    wait_until(lambda: engine.control.status(run))
+    (listed,) = json.loads(flwr(engine, "list", "armada", "--format=json"))["runs"]
+    run = int(listed["run-id"])
+    wait_until(lambda: engine.control.status(run).over, timeout_s=200)  # type: ignore[union-attr]
+    assert "robots online: 0" in flwr(engine, "log", str(run), "armada", "--show")
+    ended = engine.control.status(run)
+    assert ended is not None and ended.sub_status == "completed"

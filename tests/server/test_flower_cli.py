@@ -68,4 +68,5 @@ def test_an_app_of_ones_own_is_run_listed_and_its_log_read(
     wait_until(lambda: engine.control.status(run).over, timeout_s=200)  # type: ignore[union-attr]
     assert "robots online: 0" in flwr(engine, "log", str(run), "armada", "--show")
     ended = engine.control.status(run)
-    assert ended is not None and ended.sub_status == "completed"
+    assert ended is not None
+    assert ended.sub_status == "completed"

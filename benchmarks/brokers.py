@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import socket
 import ssl
 import statistics
 import subprocess
@@ -30,6 +29,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.inference.servers import free_port
 from server.broker import AUTOSAVE_S, broker_spec
 
 HOST = "127.0.0.1"
@@ -90,12 +90,6 @@ class Running:
 
 class NotSupported(Exception):
     """The broker can't be brought to do this."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def client(broker: Running, name: str, *, clean: bool = True) -> Client:

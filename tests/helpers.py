@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import socket
 import time
 from collections.abc import Callable
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = itertools.cycle(range(15_000 + 3_000 * (_WORKER % 4), 18_000 + 3_000 * (_WORKER % 4)))
+"""Below what the kernel gives to outgoing connections (32768 on Linux), a part for each worker: a
+port is still free when the process that it is for has started."""
+
 
 def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
+    """A TCP port on loopback that nobody listens on, another one at each call."""
+    for port in _PORTS:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("range() is never empty")
 
 
 def wait_until[T](condition: Callable[[], T], *, timeout_s: float = 60.0, what: str = "") -> T:

@@ -178,7 +178,7 @@ def main(argv: list[str]) -> None:
 
     parser = argparse.ArgumentParser(prog="python -m agent.federation.executor")
     parser.add_argument("--state_dir", type=Path)
-    parser.add_argument("--app", default=CLIENT_APP, help="one task, told on stdin")
+    parser.add_argument("--app", default=CLIENT_APP, help="without --state_dir: one task, on stdin")
     args = parser.parse_args(argv)
     logs.configure()
     app = load_app(args.app)
@@ -186,7 +186,7 @@ def main(argv: list[str]) -> None:
         address, token = json.load(sys.stdin)
         run_task(address, token, app)
         return
-    Executor(RuntimeFiles(StateDir(args.state_dir).flower), app).run()
+    Executor(RuntimeFiles(StateDir(args.state_dir).flower), app, args.app).run()
 
 
 if __name__ == "__main__":

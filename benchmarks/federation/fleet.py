@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from agent.fleet import FleetClient
 from agent.paths import StateDir
 from agent.supervisor.child import Child, ChildSpec
 from benchmarks.federation.network import Cable
+from benchmarks.inference.servers import free_port
 from server.broker import broker_spec
 from server.certs import make_certs
 from server.nodes import Nodes
@@ -30,12 +30,6 @@ _ROOT = Path(__file__).parents[2]
 """A peer's ServerApp is imported from here."""
 
 _SERVER = "import sys; from server.commands.server import main; sys.exit(main(sys.argv[1:]))"
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 @dataclass

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.cli.build import build_fab_from_files
 
-from server import bundle
+from agent.federation.executor import executor_command
+from agent.paths import StateDir
+from agent.supernode import SuperNodeConfig, supernode_command
+from agent.supervisor.child import Child, ChildSpec
 from server.base import Base, import_base
-from server.bundle import Bundle
 from server.config import BasePolicyRef, ServerConfig
 from server.events import RoundEvent
 from server.flower_control import FlowerControl
-from server.processes import ensure_secret, flower_environment, superexec_spec, superlink_spec
+from server.processes import ensure_secret, superexec_spec, superlink_spec
 from server.registry.releases import Releases
 from server.rounds.rounds import Rounds
 from tests.helpers import free_port, wait_until
@@ -32,21 +30,6 @@ from tests.helpers import free_port, wait_until
 ROOT = Path(__file__).parents[3]
 ROBOTS = {"left": (1.0, 40), "right": (-0.5, 20)}
 """What each adds to every weight, and how many frames it says that took."""
-
-
-class Control(FlowerControl):
-    """Starts runs whose robots are those of ``tests.server.rounds.robot``."""
-
-    def start_run(self, bundle: Bundle, config: Any, **more: Any) -> int:
-        return super().start_run(_bundle(), config, **more)
-
-
-def _bundle() -> Bundle:
-    text = bundle._PYPROJECT.decode()
-    app = next(line for line in text.splitlines() if line.startswith("clientapp"))
-    changed = text.replace(app, 'clientapp = "tests.server.rounds.robot:app"')
-    content, _ = build_fab_from_files({"pyproject.toml": changed.encode()})
-    return Bundle(hashlib.sha256(content).hexdigest(), content)
 
 
 @dataclass
@@ -97,45 +80,33 @@ class Link:
 
 
 @contextlib.contextmanager
-def process(
-    argv: Sequence[str], log: Path, env: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
+def process(spec: ChildSpec) -> Iterator[None]:
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    with log.open("ab") as file:
-        child = subprocess.Popen(
-            argv,
-            stdout=file,
-            stderr=file,
-            env={**os.environ, **env, "PYTHONPATH": path},
-            start_new_session=True,
-        )
+    child = Child(dataclasses.replace(spec, env={**spec.env, "PYTHONPATH": path}))
+    child.start()
     try:
-        yield child
+        yield
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGTERM)
-        try:
-            child.wait(10)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+        child.end(grace_s=10.0)
 
 
-def supernode(config: ServerConfig, robot: str) -> tuple[list[str], dict[str, str]]:
-    home = config.state.root / robot
-    home.mkdir(exist_ok=True)
-    node = home / "node.toml"
-    node.write_text(f"name = {json.dumps(robot)}\nhome = {json.dumps(str(home))}\n")
-    argv = [
-        str(Path(sys.executable).parent / "flower-supernode"),
-        "--grpc-rere",
-        "--insecure",
-        f"--superlink={config.superlink_address}",
-        "--host=127.0.0.1",
-        f"--port={free_port()}",
-        f"--node-config={node}",
+def supernode(config: ServerConfig, robot: str) -> list[ChildSpec]:
+    """A robot's SuperNode and executor, as an agent starts them; its ClientApp is a test's."""
+    state = StateDir(config.state.root / robot)
+    state.create()
+    told = SuperNodeConfig(
+        superlink=config.superlink_address,
+        name=robot,
+        state_dir=state.root,
+        dataset_root=state.default_dataset,
+        threads=1,
+    )
+    argv, env = supernode_command(told)
+    executor = [*executor_command(state.root), "--app=tests.server.rounds.robot:app"]
+    return [
+        ChildSpec(name="supernode", argv=argv, log=state.logs / "supernode.log", env=env),
+        ChildSpec(name="executor", argv=executor, log=state.logs / "executor.log", env=env),
     ]
-    return argv, flower_environment(config) | {"FLWR_HOME": str(home / "flower")}
 
 
 @pytest.fixture(scope="module")
@@ -155,15 +126,15 @@ def link(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     over = threading.Event()
     with contextlib.ExitStack() as stack:
         for spec in (superlink_spec(config), superexec_spec(config)):
-            env = {key: value for key, value in spec.env.items() if value is not None}
-            stack.enter_context(process(spec.argv, spec.log, env))
-        control = stack.enter_context(Control(config.control_address))
+            stack.enter_context(process(spec))
+        control = stack.enter_context(FlowerControl(config.control_address))
         rounds = Rounds(state.rounds, control)
         fleet = Link(config, control, rounds, base)
         for robot in ROBOTS:
-            argv, env = supernode(config, robot)
+            specs = supernode(config, robot)
             fleet.behave(robot)
-            stack.enter_context(process(argv, state.logs / f"{robot}.log", env))
+            for spec in specs:
+                stack.enter_context(process(spec))
         wait_until(control.reachable, timeout_s=60, what="the SuperLink answers")
 
         def poll() -> None:

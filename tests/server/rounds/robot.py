@@ -37,7 +37,7 @@ app = ClientApp()
 @app.evaluate()  # type: ignore[untyped-decorator]
 def answer(message: Message, context: Context) -> Message:
     """Answer as the behaviour says."""
-    home = Path(str(context.node_config["home"]))
+    home = Path(str(context.node_config["state-dir"]))
     name = str(context.node_config["name"])
     order = Order.from_record(message.content[ORDER])
     behaviour = json.loads((home / "behaviour.json").read_text())

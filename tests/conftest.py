@@ -22,8 +22,10 @@ SHARED = Path(os.environ.get("ARMADA_SHARED", Path(__file__).parents[2] / "share
 
 
 LONGEST_FIRST = (
+    "tests/server/rounds/test_on_flower.py",
     "tests/server/test_whole_path.py",
     "tests/whole_path/",
+    "tests/server/simulation/test_engine.py",
     "tests/robots/arm/test_matrix.py",
     "tests/agent/calibrate/",
     "tests/agent/policy/",

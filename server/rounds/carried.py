@@ -1,7 +1,8 @@
 """Updates of a round that failed: accepted, and in no release. The next round takes them over.
 
 A robot forgets an update once the server has it, and counts its episodes as trained on. So a round
-that closes with too few robots must not take those few along.
+that closes with too few robots must not take those few along, and one that is cancelled not what it
+had taken over itself; its own updates are wanted by nobody (``find_ordered``).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def take_over(
 
 
 def _left(folder: RoundFolder) -> list[StoredUpdate]:
-    """The updates of a failed round's last training that went into nothing."""
+    """The updates of the last training of a failed or cancelled round that went into nothing."""
     if not folder.state.exists():
         return []
     progress = Progress.load(folder)
@@ -53,7 +54,7 @@ def _left(folder: RoundFolder) -> list[StoredUpdate]:
     if progress.release or not updates.exists():
         return []
     events = folder.events.read()
-    if not any(event.kind == "failed" for event in events):
+    if not any(event.kind in ("failed", "cancelled") for event in events):
         return []
     refused = {event.data.get("robot") for event in events if event.kind == "dropped"}
     return [u for u in StoredUpdate.read_all(updates) if u.robot not in refused]
@@ -74,6 +75,7 @@ def _move(
     behind = progress.start_version - ordered.start_version
     if not 0 <= behind <= MOST_LATE:
         return
+    report = {"failed_round": failed, **left.report, "staleness": behind}
     path: Path = folder.updates(progress.server_round) / f"{left.robot}+{left.job}.safetensors"
     if not path.with_suffix(".json").exists():
         version = ordered.start_version
@@ -91,8 +93,8 @@ def _move(
             length=starts.length(version),
             staleness=behind,
             start_file=None if behind == 0 else starts.file(version),
-            report={**left.report, "staleness": behind},
+            report=report,
         )
-        emit("late", **left.report | {"staleness": behind, "failed_round": failed})
+        emit("late", **report)
     left.path.with_suffix(".json").unlink()
     left.path.unlink()

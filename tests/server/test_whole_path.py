@@ -137,6 +137,7 @@ def supernode(fleet: Fleet, name: str) -> Iterator[Any]:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     root = tmp_path_factory.mktemp("fleet")
     policy = make_policy(root / "policy")
+    port, superlink_port = free_port(), free_port()
     for seed, (name, reach) in enumerate(ROBOTS.items()):
         state = StateDir(root / name)
         state.create()
@@ -144,7 +145,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             state.default_dataset, episodes=3 + seed, frames=20 + 4 * seed, reach=reach, seed=seed
         )
         ModelStore(state.models).ensure_current(str(policy))
-    port, superlink_port = free_port(), free_port()
+        # What they lack of a release to start from they fetch there.
+        state.config.write_text(json.dumps({"federation": {"server": f"127.0.0.1:{port}"}}))
     code = "import sys; from server.commands.server import main; sys.exit(main(sys.argv[1:]))"
     argv = [
         sys.executable,

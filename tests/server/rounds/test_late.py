@@ -129,6 +129,23 @@ def test_what_a_failed_round_has_goes_to_the_next_one_once(tmp_path: Path, base:
         check_enough(begun.folder, begun.progress, RoundSpec())
 
 
+def test_what_a_cancelled_round_had_taken_over_goes_to_the_next_one_and_nothing_of_its_own(
+    tmp_path: Path, base: Base
+) -> None:
+    failed(tmp_path, base)
+    cancelled = Round(tmp_path, base, number=4)
+    assert taken_over(cancelled) == ["left"]
+    cancelled.hear("8", update(cancelled, robot="right"))
+    cancelled.progress.save(cancelled.folder)
+    cancelled.folder.write_run({"cancelled": True})
+    cancelled.folder.events.emit("cancelled", reason="by ada")
+
+    after = Round(tmp_path, base, number=5)
+
+    assert taken_over(after) == ["left"]
+    assert [(e.kind, e.data["failed_round"]) for e in after.events] == [("late", 3)]
+
+
 def test_killed_while_it_is_taken_over_it_is_in_one_round_and_whole(
     tmp_path: Path, base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:

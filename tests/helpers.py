@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
+import random
 import socket
 import time
 from collections.abc import Callable
 
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = itertools.cycle(range(15_000 + 3_000 * (_WORKER % 4), 18_000 + 3_000 * (_WORKER % 4)))
-"""Below what the kernel gives to outgoing connections (32768 on Linux), a part for each worker: a
-port is still free when the process that it is for has started."""
+_FIRST, _LAST = 12_000, 28_000
+"""Below what the kernel gives to outgoing connections (32768 on Linux): a port is still free when
+the process that it is for has started."""
+
+_PORTS = itertools.chain(
+    range(random.SystemRandom().randrange(_FIRST, _LAST), _LAST),
+    itertools.cycle(range(_FIRST, _LAST)),
+)
+"""Each process of tests begins elsewhere, so that no two give out the same ones."""
 
 
 def free_port() -> int:

@@ -221,7 +221,9 @@ class RunConfig:
 
     @property
     def dataset_root(self) -> Path:
-        return Path(self.dataset.root) if self.dataset.root else self.state.default_dataset
+        root = self.dataset.root
+        # A shell expands no ~ in the middle of a word, and a file's values not at all.
+        return Path(root).expanduser() if root else self.state.default_dataset
 
 
 @dataclass(kw_only=True)

@@ -45,7 +45,8 @@ class PushConfig:
 
     # Folder of a data set, or a hub id that is on this machine.
     dataset: str = ""
-    # Where to: NAME/DATASET; made if there is none.
+    # Where to: NAME/DATASET; made if there is none. Empty: the --dataset.repo_id that it was
+    # recorded with.
     repo_id: str = ""
     # Send it. Without this you are only told what would leave the robot.
     yes: bool = False

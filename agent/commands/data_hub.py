@@ -20,27 +20,30 @@ def push_dataset(argv: list[str]) -> int:
     from agent.commands.data_config import PushConfig
     from agent.commands.parsing import parse
     from agent.data.hub.leaving import leaving
+    from agent.data.hub.name import kept_name
     from agent.data.hub.push import push
     from agent.data.used import note_pushed
     from robots.replay.locate import locate
 
     config = parse(PushConfig, argv, prog="armada data push", positional=("dataset",))
-    for flag, value in (("dataset", config.dataset), ("--repo_id", config.repo_id)):
-        if not value:
-            raise ConfigError(
-                "is missing", field=flag, remedy="armada data push FOLDER --repo_id=NAME/DATASET"
-            )
+    root = locate(config.dataset) if config.dataset else None
+    repo_id = config.repo_id or (kept_name(root) if root else "")
+    if root is None or not repo_id:
+        raise ConfigError(
+            "is missing",
+            field="dataset" if root is None else "--repo_id",
+            remedy="armada data push FOLDER --repo_id=NAME/DATASET",
+        )
     # Each request is logged otherwise.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     console = Console(soft_wrap=True, highlight=False)
-    root = locate(config.dataset)
     with leaving(root) as what:
         if not config.unclean:
             _refuse_unclean(what, root)
         who = "everybody" if config.public else "you and who you let"
         console.print(
             f"{root}\n"
-            f"  to       {constants.ENDPOINT}/datasets/{config.repo_id}, to be seen by {who}\n"
+            f"  to       {constants.ENDPOINT}/datasets/{repo_id}, to be seen by {who}\n"
             f"  episodes {len(what.info.episodes):,} with {what.info.frames:,} frames\n"
             f"  pictures {what.pictures:,} of {', '.join(what.info.cameras) or 'no camera'}\n"
             f"  tasks    {'; '.join(sorted({t for e in what.info.episodes for t in e.tasks}))}\n"
@@ -50,8 +53,8 @@ def push_dataset(argv: list[str]) -> int:
         if not config.yes:
             console.print("Nothing was sent. To send it: the same with --yes=true")
             return 1
-        address = push(what, config.repo_id, public=config.public, replace=config.replace)
-        note_pushed(root, what.digests, config.repo_id)
+        address = push(what, repo_id, public=config.public, replace=config.replace)
+        note_pushed(root, what.digests, repo_id)
     console.print(f"It is at {address}", markup=False)
     return 0
 

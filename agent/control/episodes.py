@@ -32,6 +32,12 @@ class Trigger(StrEnum):
         else it is kept as it is, and marked."""
         return self in (Trigger.SCHEDULE, Trigger.SUCCESS)
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether its episodes begin with the seconds before: what led to a correction, or had the
+        operator press a key."""
+        return self in (Trigger.OPERATOR, Trigger.CORRECTION)
+
 
 class Phase(Enum):
     """Where the schedule is."""

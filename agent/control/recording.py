@@ -24,7 +24,7 @@ class Recording:
         recorder: Gets them.
         schedule: When they begin and end.
         success: Whether the task is done, by the robot's own check; ``None``: it has none.
-        before_s: Seconds that the recorder keeps from before an operator's order.
+        before_s: Seconds that the recorder keeps from before an order or a correction.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Recording:
         changes = self.schedule.step(tick, ready=ready, over=over, correcting=correcting)
         for change in changes:
             if change == "begin":
-                before_s = self._before_s if trigger is Trigger.OPERATOR else 0.0
+                before_s = self._before_s if trigger.looks_back else 0.0
                 self._begin(tick, task, trigger.value, before_s)
             elif change == "end":
                 self._end(save=True)

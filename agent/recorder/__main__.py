@@ -23,6 +23,7 @@ from typing import Any
 
 import datasets
 
+from agent.data.hub.name import keep_name
 from agent.data.lock import recording
 from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.logs import configure
@@ -243,11 +244,23 @@ def main(argv: list[str]) -> int:
         config = RecordConfig(**args.config)
         datasets.config.HF_DATASETS_CACHE = Staging(args.root.resolve()).folder / CACHE
         with recording(args.root):
+            _keep_name(args.root, config.repo_id)
             _record(args.socket, args.root, config)
     except ArmadaError as error:
         logger.error("%s", error)
         return 2
     return 0
+
+
+def _keep_name(root: Path, repo_id: str) -> None:
+    if repo_id == RecordConfig.repo_id:
+        # The default is no name on any hub.
+        return
+    try:
+        keep_name(root, repo_id)
+    except OSError as error:
+        # On a full disk too: what is to be recovered comes first.
+        logger.warning("--dataset.repo_id can't be kept for a push: %s", error)
 
 
 def _record(socket: Path, root: Path, config: RecordConfig) -> None:

@@ -14,7 +14,8 @@ from robots.errors import ConfigError
 class RecordConfig:
     """Recording of one agent."""
 
-    # Name of the data set, as on the hub; kept for later pushes, nothing is pushed by itself.
+    # Name of the data set, as on the hub: where `armada data push` sends it unless told otherwise;
+    # nothing is pushed by itself.
     repo_id: str = "local/armada"
     # Its folder; empty: in the agent's state folder.
     root: str = ""
@@ -28,7 +29,8 @@ class RecordConfig:
     reset_time_s: float = 5.0
     # Episodes to record at start; 0: none until the operator asks.
     num_episodes: int = 0
-    # Seconds before an episode's trigger that are kept in memory to begin it with; 0: none.
+    # Seconds that are kept in memory: with operator and correction an episode begins with those
+    # before its trigger, with schedule and success they are for `armada record save_last`; 0: none.
     pre_trigger_s: float = 0.0
     # Store pictures as video; False: as pictures in the parquet files.
     video: bool = True
@@ -77,6 +79,13 @@ class RecordConfig:
                 f"with --dataset.trigger={self.trigger} episodes aren't counted",
                 field="--dataset.num_episodes",
                 value=self.num_episodes,
+                remedy="Leave it out",
+            )
+        if self.pre_trigger_s and Trigger(self.trigger) is Trigger.ALWAYS:
+            raise ConfigError(
+                "with --dataset.trigger=always no second lies outside of an episode",
+                field="--dataset.pre_trigger_s",
+                value=self.pre_trigger_s,
                 remedy="Leave it out",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,13 @@ def test_triggers() -> None:
         RecordConfig(trigger="sometimes")
     with pytest.raises(ConfigError, match="aren't counted"):
         RecordConfig(trigger="always", num_episodes=3)
+    with pytest.raises(ConfigError, match="no second lies outside of an episode"):
+        RecordConfig(trigger="always", pre_trigger_s=2.0)
+
+
+def test_a_home_folder_may_be_written_short() -> None:
+    config = RunConfig(**ARM, policy=POLICY, dataset=RecordConfig(root="~/sets/cubes"))
+    assert config.dataset_root == Path.home() / "sets" / "cubes"
 
 
 def test_a_replay_goes_to_a_policy_or_to_an_arm() -> None:

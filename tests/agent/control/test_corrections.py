@@ -156,12 +156,13 @@ def test_who_is_told_to_drive_ends_a_correction(make: Callable[..., Bench]) -> N
 
 
 def test_a_correction_is_an_episode_and_its_frames_say_so(make: Callable[..., Bench]) -> None:
-    bench = make(trigger=Trigger.CORRECTION, episode_ticks=LONG)
+    bench = make(trigger=Trigger.CORRECTION, before_s=3.0, episode_ticks=LONG)
     tape = Tape(bench)
     bench.order(bench.loop.corrections.correct)
     tape.hear(lambda: len(tape.frames) > 5)
     bench.order(bench.loop.corrections.resume)
     tape.hear(lambda: tape.ended)
+    assert tape.begun[0]["before_s"] == 3.0, "with what led to it"
     assert tape.ended[0]["save"]
     assert tape.ended[0]["marks"]["intervention"]
     assert set(tape.frames) <= {INTERVENTION, INTERVENTION + FAULT}

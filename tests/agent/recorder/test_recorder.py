@@ -16,6 +16,7 @@ import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from torch.utils.data import DataLoader
 
+from agent.data.hub.name import kept_name
 from agent.ipc import Channel, FrameBuffer, FrameLayout, ImageSpec, Message, listen
 from agent.recorder.config import RecordConfig
 from agent.recorder.features import check_dataset
@@ -362,6 +363,14 @@ def test_a_slow_encoder_costs_no_row_and_no_picture(control: Control) -> None:
     dataset = opened(control.root)
     assert len(dataset) == 120
     assert dataset[119]["observation.images.front"].shape == (3, 64, 96)
+
+
+def test_the_name_of_the_data_set_is_kept_for_a_push(control: Control) -> None:
+    control.up(repo_id="me/cubes")
+    assert kept_name(control.root) == "me/cubes"
+    assert control.hang_up() == 0
+    control.up()
+    assert kept_name(control.root) == "me/cubes", "nobody named another"
 
 
 def test_it_ends_when_told_to(control: Control) -> None:

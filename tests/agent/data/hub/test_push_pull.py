@@ -14,6 +14,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from agent.commands.data import COMMAND
 from agent.data.hub.leaving import leaving
+from agent.data.hub.name import keep_name
 from agent.data.lock import recording
 from agent.data.used import unused, uses
 from robots.errors import ArmadaError, ConfigError, DataError, LinkError
@@ -110,6 +111,15 @@ def test_what_is_pushed_comes_back_the_same_and_is_remembered(
     assert pull(tmp_path / "back") == 0
     assert data_of(tmp_path / "back") == data_of(root)
     assert len(LeRobotDataset(REPO, root=tmp_path / "back")) == 72
+
+
+def test_it_goes_where_its_recorder_was_told_that_it_belongs(root: Path, hub: Hub) -> None:
+    with pytest.raises(ConfigError, match="--repo_id: is missing"):
+        COMMAND.main(["push", str(root)])
+    keep_name(root, REPO)
+    assert COMMAND.main(["push", str(root), "--unclean=true", "--yes=true"]) == 0
+    assert list(hub.repos) == [REPO]
+    assert list(uses(root)[1].pushed) == [REPO]
 
 
 def test_a_cut_connection_is_taken_up_again(

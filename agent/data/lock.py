@@ -87,7 +87,7 @@ def recording(root: Path) -> Iterator[None]:
     """Be the only recorder of ``root``, for as long as it records.
 
     Raises:
-        DataError: another recorder has it.
+        DataError: another recorder has it. LeRobot's own takes no lock: see ``recorder/repair.py``.
     """
     refused = DataError(
         "another recorder writes to this data set",
@@ -136,6 +136,8 @@ def noting(root: Path) -> Iterator[None]:
 
 
 def _open(root: Path, kind: str) -> int:
+    # Whoever comes by a symbolic link must find the same lock.
+    root = root.resolve()
     path = root.parent / f".{root.name}.{kind}"
     path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -12,12 +12,21 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from robots.errors import DataError
+
+QUIET_S = 10.0
+"""Strays that were written to more recently may be those of a recorder that is at it: LeRobot's own
+takes no lock, and it would go on writing to files that are no longer in the data set."""
+
 
 def set_strays_aside(root: Path) -> str | None:
     """Move what no saved episode names to ``<name>.recovered``; says what was done.
 
     Nothing is deleted, and nothing is moved where saved episodes are damaged: opening says which.
     The caller has made sure that ``root`` is a data set of this format.
+
+    Raises:
+        DataError: somebody seems to be writing them.
     """
     if not (root / "meta" / "info.json").is_file():
         return None
@@ -26,7 +35,26 @@ def set_strays_aside(root: Path) -> str | None:
     strays += [p for p in (root / "images", *root.glob("tmp*")) if p.is_dir()]
     if not strays or not whole:
         return None
-    return f"{len(strays)} unfinished files were moved to {_set_aside(root, strays)}"
+    _check_quiet(root, strays)
+    return f"{len(strays)} unfinished files were moved to {set_aside(root, strays)}"
+
+
+def _check_quiet(root: Path, strays: list[Path]) -> None:
+    files = [file for path in strays for file in (path, *path.rglob("*"))]
+    try:
+        newest = max(files, key=lambda file: file.stat().st_mtime)
+        quiet_s = time.time() - newest.stat().st_mtime
+    except FileNotFoundError as error:
+        # Taken away at this moment: then somebody is at it indeed.
+        newest, quiet_s = Path(error.filename), 0.0
+    if 0 <= quiet_s < QUIET_S:
+        raise DataError(
+            f"another recorder seems to write to this data set: {newest.relative_to(root)} changed "
+            f"{quiet_s:.0f} s ago, and no saved episode names it",
+            field="--dataset.root",
+            value=root,
+            remedy=f"Stop that one; {QUIET_S:.0f} s after its end its files are set aside",
+        )
 
 
 def _strays(root: Path) -> tuple[list[Path], bool]:
@@ -69,7 +97,8 @@ def _path(root: Path, template: str, row: dict[str, int | str], prefix: str) -> 
     )
 
 
-def _set_aside(root: Path, strays: list[Path]) -> Path:
+def set_aside(root: Path, strays: list[Path]) -> Path:
+    """Move files of a data set to ``<name>.recovered``; returns the folder there."""
     aside = root.parent / f"{root.name}.recovered" / time.strftime("%Y%m%d-%H%M%S")
     for path in strays:
         target = aside / path.relative_to(root)

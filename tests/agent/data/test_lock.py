@@ -90,6 +90,18 @@ def test_a_second_recorder_is_refused_by_name(root: Path) -> None:
         pass
 
 
+def test_a_link_to_a_data_set_has_the_same_lock(root: Path) -> None:
+    link = root.parent / "elsewhere" / "link"
+    link.parent.mkdir()
+    link.symlink_to(root)
+    other = Other("recording", root)
+    other.has_it()
+    with pytest.raises(DataError, match="another recorder"), recording(link):
+        pass
+    other.go()
+    assert list(link.parent.iterdir()) == [link]
+
+
 def test_a_killed_recorder_leaves_no_lock_behind(root: Path) -> None:
     other = Other("recording", root)
     other.has_it()

@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from agent.ipc import FrameLayout
 from agent.recorder.config import RecordConfig
 from agent.recorder.failures import FAILURES
 from agent.recorder.marks import read_marks
+from agent.recorder.repair import QUIET_S
 from agent.recorder.writer import EpisodeWriter
 from robots.errors import DataError
 from tests.agent.recorder.forks import FORKS
@@ -331,6 +333,12 @@ def test_what_lerobots_own_recorder_left_behind_is_set_aside(root: Path) -> None
     (root / "tmpabc123" / "front_001.mp4").write_bytes(b"half a video")
     for name in ("data", "meta/episodes"):
         (root / name / "chunk-000" / "file-001.parquet").write_bytes(b"PAR1 and no footer")
+    before = snapshot(root)
+    with pytest.raises(DataError, match="another recorder seems to write"):
+        writer(root)
+    assert snapshot(root) == before, "it may be at it at this moment"
+    for path in root.rglob("*"):
+        os.utime(path, (time.time() - QUIET_S,) * 2)
     again = writer(root)
     assert again.repaired
     assert again.episodes == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.commands.base import Command, show_verbs
 from agent.commands.data_catalogue import check_catalogue, list_entries, show_entry
+from agent.commands.data_delete import delete_from_dataset
 from agent.commands.data_hub import pull_dataset, push_dataset
 from robots.errors import ConfigError
 
@@ -27,6 +28,7 @@ def main(argv: list[str]) -> int:
         "check": _check,
         "list": list_entries,
         "show": show_entry,
+        "delete": delete_from_dataset,
         "push": push_dataset,
         "pull": pull_dataset,
     }
@@ -108,5 +110,8 @@ def _said(finding: Finding) -> str:
 
 
 COMMAND = Command(
-    "data", "LeRobot data sets: check, mend, push, pull; whose a federation learns from", main, 55
+    "data",
+    "LeRobot data sets: check, mend, delete from, push, pull; whose a federation learns from",
+    main,
+    55,
 )

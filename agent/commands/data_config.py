@@ -22,6 +22,21 @@ class CheckConfig:
 
 
 @dataclass(kw_only=True)
+class DeleteConfig:
+    """Delete episodes of a data set where it lies, for good; those that are left are numbered anew.
+    Nobody may record to it meanwhile."""
+
+    # Folder of a data set.
+    dataset: str = ""
+    # Which: 3,7 or 0-4.
+    episodes: str = ""
+    # Or: those that `armada data check` finds REJECTED.
+    rejected: bool = False
+    # Delete them. Without this you are only told which they are.
+    yes: bool = False
+
+
+@dataclass(kw_only=True)
 class ListConfig:
     """The data sets of a federation: whose, how large, whether checked, whether on this machine."""
 

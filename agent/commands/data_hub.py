@@ -100,6 +100,6 @@ def _refuse_unclean(what: Leaving, root: Path) -> None:
         f"{which}{' and more' if len(unclean) > 10 else ''}: {report.verdict}",
         field="dataset",
         value=root,
-        remedy=f"See why: armada data check {root}; mend it with --repair, leave them out, or "
-        "say --unclean=true",
+        remedy=f"See why: armada data check {root}; mend it with --repair, delete what is "
+        f"rejected (armada data delete {root} --rejected=true), or say --unclean=true",
     )

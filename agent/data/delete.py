@@ -55,7 +55,12 @@ def delete_episodes(root: Path, episodes: Collection[int]) -> None:
         info.episode(index)
     kept = [e.index for e in info.episodes if e.index not in episodes]
     if not kept:
-        raise DataError("no episode would be left", field="episodes", value=sorted(episodes))
+        raise DataError(
+            "no episode would be left",
+            field="episodes",
+            value=sorted(episodes),
+            remedy="Delete the folder instead",
+        )
     # Hidden, and no data set while it is made.
     aside = root.parent / f".{root.name}.thinned"
     shutil.rmtree(aside, ignore_errors=True)
@@ -91,6 +96,10 @@ def _write(info: DatasetInfo, kept: list[int], target: Path) -> None:
             place = target / "meta" / "marks" / f"episode-{new:06d}.json"
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(marks, place)
+    for path in root.iterdir():
+        # Its card and licence.
+        if path.is_file():
+            shutil.copyfile(path, target / path.name)
     shutil.copyfile(root / "meta" / "tasks.parquet", target / "meta" / "tasks.parquet")
     write_stats(aggregate_stats(statistics), target)
     about = json.loads((root / "meta" / "info.json").read_text(encoding="utf-8"))

@@ -44,7 +44,7 @@ def repair(report: DatasetReport, out: Path) -> None:
             f"can't be mended: episodes {bad or 'all'} are rejected",
             field="dataset",
             value=root,
-            remedy="Leave them out first: lerobot-edit-dataset --operation.type delete_episodes",
+            remedy=f"Delete them first: armada data delete {root} --rejected=true",
         )
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -15,6 +15,9 @@ from typing import Any
 from benchmarks.chaos.agent import Traced
 from benchmarks.inference.job import FPS
 
+COLUMNS = (f"ticks at {FPS} Hz", "late", "skipped", "starved", "violations")
+"""Of a table with ``Verdict.cells``."""
+
 
 @dataclass
 class Verdict:
@@ -22,7 +25,8 @@ class Verdict:
 
     Args:
         ticks: That were seen.
-        late: Of these, later than half a period, skipped ones counted.
+        late: Of these, began more than half a period after their due time.
+        skipped: That control slept through, beside those seen: nothing at all was done for them.
         starved: Had no planned action.
         models: That were acted on, by digest, in ticks.
         violations: In words.
@@ -30,9 +34,24 @@ class Verdict:
 
     ticks: int = 0
     late: int = 0
+    skipped: int = 0
     starved: int = 0
     models: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+
+    @property
+    def late_share(self) -> float:
+        return self.late / max(1, self.ticks)
+
+    def cells(self) -> list[str]:
+        """Of a line of a table; see ``COLUMNS``."""
+        return [
+            str(self.ticks),
+            f"{self.late} ({100 * self.late_share:.2f} %)",
+            str(self.skipped),
+            str(self.starved),
+            str(len(self.violations)),
+        ]
 
 
 def judge(ticks: Sequence[Traced], chunk: int) -> Verdict:
@@ -47,7 +66,8 @@ def judge(ticks: Sequence[Traced], chunk: int) -> Verdict:
     before: Traced | None = None
     last: dict[str, Any] | None = None
     for tick in ticks:
-        verdict.late += tick.skipped + (tick.lateness_s > 0.5 / FPS)
+        verdict.late += tick.lateness_s > 0.5 / FPS
+        verdict.skipped += tick.skipped
         if before is not None and tick.number != before.number + 1 + tick.skipped:
             verdict.violations.append(f"tick {tick.number} after {before.number}: lost")
         verdict.violations += [f"tick {tick.number}: {what}" for what in _stale(tick, chunk)]

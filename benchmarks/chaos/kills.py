@@ -6,6 +6,9 @@ brought back: the workers by their supervisor, the other two here, at once, on t
 service manager would. In between the operator changes the task, so that there are resets as well.
 Every tick is judged (``judge.py``). *Acts again* is the time from a kill to the first action of an
 observation made after it; *back* the time until what was killed can be asked again.
+
+The exit status is 1 where there was a violation, a tick was skipped, or the arm was not driven
+again after a kill.
 """
 
 from __future__ import annotations
@@ -23,9 +26,9 @@ from dataclasses import dataclass, field
 
 from agent.inference_config import InferenceConfig
 from benchmarks.chaos.agent import Agent
-from benchmarks.chaos.judge import Verdict, judge
+from benchmarks.chaos.judge import COLUMNS, Verdict, judge
 from benchmarks.chaos.server import Server
-from benchmarks.inference.job import CHUNK, FPS, TASK
+from benchmarks.inference.job import CHUNK, TASK
 from benchmarks.inference.link import Link
 from benchmarks.inference.setting import machine, setting
 from benchmarks.inference.table import show
@@ -53,6 +56,10 @@ class Result:
     resets: int
     verdict: Verdict
     unanswered: int
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.verdict.violations or self.verdict.skipped or self.unanswered)
 
 
 class Chaos:
@@ -160,7 +167,7 @@ def running(seed: int) -> Iterator[tuple[Agent, Server, Link]]:
         setting("tiny") as given,
         Server(given.policy) as server,
         Link(server.address) as link,
-        Power("chaos", seed=seed) as power,
+        Power(f"kills-{os.getpid()}", seed=seed) as power,
         Agent(power, given.policy, InferenceConfig(server=link.address, fallback=True)) as agent,
     ):
         ready = lambda: len([e for _, e in agent.events if e["event"] == "policy_ready"]) >= 2  # noqa: E731
@@ -193,13 +200,11 @@ def main() -> int:
     ]
     head = ("killed", "times", "acts again, s: median", "most", "back, s: median", "most")
     show(head, rows, markdown=args.markdown)
-    print(
-        f"\n{verdict.ticks} ticks at {FPS} Hz, {verdict.late} late, {verdict.starved} starved; "
-        f"{result.resets} resets; {len(verdict.violations)} violations"
-    )
+    print()
+    show((*COLUMNS, "resets"), [[*verdict.cells(), str(result.resets)]], markdown=args.markdown)
     for violation in verdict.violations[:20]:
         print(f"  {violation}")
-    return 1 if verdict.violations or result.unanswered else 0
+    return int(result.failed)
 
 
 def _spread(values: Sequence[float]) -> list[str]:

@@ -5,6 +5,10 @@ goes back and forth between two models; each time a worker loads the new one bes
 and takes over between two chunks. Before that the agent runs as long without a swap, under the
 same load. Every tick is judged (``judge.py``): late ones beside those without swaps, and whether
 any request was answered by two models or any action went back to an older one.
+
+The exit status is 1 where there was a violation or an action of an older model, where a tick was
+skipped during the swaps, or where the share of late ticks is more than 0.1 % of the ticks above the
+share without swaps: 0.1 % is what may be late under any load.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import os
 import statistics
 import subprocess
 import sys
@@ -24,12 +29,15 @@ from pathlib import Path
 from agent.inference_config import InferenceConfig
 from agent.policy.store import ModelStore
 from benchmarks.chaos.agent import Agent
-from benchmarks.chaos.judge import Verdict, judge
-from benchmarks.inference.job import CHUNK, FPS
+from benchmarks.chaos.judge import COLUMNS, Verdict, judge
+from benchmarks.inference.job import CHUNK
 from benchmarks.inference.policies import make_policy
 from benchmarks.inference.setting import machine
 from benchmarks.inference.table import show
 from benchmarks.rig import Power
+
+TOLERANCE = 0.001
+"""Share of the ticks that may be late beyond the share without swaps."""
 
 _BURN = "while True: pass"
 _SWAP_S = 180.0
@@ -52,6 +60,17 @@ class Result:
     swapping: Verdict
     back: int
 
+    @property
+    def may_be_late(self) -> float:
+        """Share of the ticks."""
+        return self.baseline.late_share + TOLERANCE
+
+    @property
+    def failed(self) -> bool:
+        too_late = self.swapping.late_share > self.may_be_late
+        violations = self.baseline.violations + self.swapping.violations
+        return bool(violations or self.back or self.swapping.skipped or too_late)
+
 
 @contextlib.contextmanager
 def busy(cores: int) -> Iterator[None]:
@@ -67,7 +86,10 @@ def busy(cores: int) -> Iterator[None]:
 
 def measure(swaps: int, baseline_s: float, cores: int) -> Result:
     """One run."""
-    with tempfile.TemporaryDirectory(prefix="swaps-") as folder, Power("swaps") as power:
+    with (
+        tempfile.TemporaryDirectory(prefix="swaps-") as folder,
+        Power(f"swaps-{os.getpid()}") as power,
+    ):
         policies = [make_policy(Path(folder) / str(i), "tiny", seed=i) for i in range(2)]
         with Agent(power, str(policies[0]), InferenceConfig(execution_horizon=5)) as agent:
             agent.wait(lambda: agent.acts_on(0.0) or _drives(agent), "the arm is driven")
@@ -79,16 +101,15 @@ def measure(swaps: int, baseline_s: float, cores: int) -> Result:
                 agent.ticks.clear()
                 until = time.monotonic() + baseline_s
                 agent.wait(lambda: time.monotonic() >= until, "the time without swaps")
-                baseline, begin = judge(list(agent.ticks), CHUNK), len(agent.ticks)
-                took, back = [], 0
+                begin, took, back = len(agent.ticks), [], 0
                 for number in range(swaps):
                     new, at = (second, first)[number % 2], len(agent.ticks)
                     store.promote(new, reason="the benchmark's order")
                     acts = functools.partial(_acts, agent, new.digest)
                     took.append(agent.wait(acts, "the swap", _SWAP_S))
                     back += _back(agent, at, new.digest)
-                swapping = judge(agent.ticks[begin:], CHUNK)
-    return Result(took, baseline, swapping, back)
+                ticks = list(agent.ticks)
+    return Result(took, judge(ticks[:begin], CHUNK), judge(ticks[begin:], CHUNK), back)
 
 
 def _drives(agent: Agent) -> bool:
@@ -117,24 +138,21 @@ def main() -> int:
     result = measure(args.swaps, args.baseline, cores)
     print(f"{where}; {args.swaps} swaps, {cores} busy processes beside\n")
     rows = [
-        [
-            name,
-            str(verdict.ticks),
-            f"{verdict.late} ({100 * verdict.late / max(1, verdict.ticks):.2f} %)",
-            str(verdict.starved),
-            str(len(verdict.violations)),
-        ]
-        for name, verdict in (("without swaps", result.baseline), ("swaps", result.swapping))
+        ["without swaps", *result.baseline.cells()],
+        ["swaps", *result.swapping.cells()],
     ]
-    head = ("", f"ticks at {FPS} Hz", "late", "starved", "violations")
-    show(head, rows, markdown=args.markdown)
+    show(("", *COLUMNS), rows, markdown=args.markdown)
     print(
         f"\na swap takes {statistics.median(result.took):.1f} s at the median, "
         f"{max(result.took):.1f} s at most; {result.back} actions of the old model after the new"
     )
+    print(
+        f"late ticks: {100 * result.swapping.late_share:.2f} %, at most "
+        f"{100 * result.may_be_late:.2f} % may be ({100 * TOLERANCE:g} % more than without swaps)"
+    )
     for violation in (result.baseline.violations + result.swapping.violations)[:20]:
         print(f"  {violation}")
-    return 1 if result.back or result.baseline.violations or result.swapping.violations else 0
+    return int(result.failed)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""What the benchmarks of kills and swaps call a violation."""
+"""What the benchmarks of kills and swaps call a violation, and what makes them fail."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+from benchmarks.chaos import kills, swaps
 from benchmarks.chaos.agent import Traced
-from benchmarks.chaos.judge import Verdict, judge
+from benchmarks.chaos.judge import COLUMNS, Verdict, judge
 
 CHUNK = 10
 
@@ -33,11 +34,38 @@ def test_a_run_as_it_should_be() -> None:
     assert verdict.models == {"d": 2, "e": 1}
 
 
-def test_a_tick_that_is_missing_was_lost_and_one_that_was_skipped_is_late() -> None:
+def test_a_tick_that_is_missing_was_lost_unless_it_is_told_as_skipped() -> None:
     ticks = run(None, None, None)
     assert "lost" in what([ticks[0], ticks[2]]).violations[0]
     skipped = what([ticks[0], replace(ticks[2], skipped=1)])
-    assert (skipped.violations, skipped.late) == ([], 1)
+    assert (skipped.violations, skipped.skipped, skipped.late) == ([], 1, 0)
+
+
+def test_a_tick_that_began_late_is_not_skipped() -> None:
+    verdict = what(run(None, None, lateness_s=0.02))
+    assert (verdict.late, verdict.skipped, verdict.late_share) == (2, 0, 1.0)
+    assert len(verdict.cells()) == len(COLUMNS)
+
+
+def test_kills_fail_by_a_skipped_tick() -> None:
+    def failed(verdict: Verdict, unanswered: int = 0) -> bool:
+        return kills.Result({}, 0, verdict, unanswered).failed
+
+    assert not failed(Verdict(ticks=1000, late=10))
+    assert failed(Verdict(ticks=1000, skipped=1))
+    assert failed(Verdict(violations=["mixed"]))
+    assert failed(Verdict(), unanswered=1)
+
+
+def test_swaps_fail_by_a_skipped_tick_and_by_more_late_ones_than_without() -> None:
+    def failed(swapping: Verdict, back: int = 0) -> bool:
+        return swaps.Result([], Verdict(ticks=1000, late=2), swapping, back).failed
+
+    assert not failed(Verdict(ticks=10_000, late=29))
+    assert failed(Verdict(ticks=10_000, late=31))
+    assert failed(Verdict(ticks=10_000, skipped=1))
+    assert failed(Verdict(violations=["mixed"]))
+    assert failed(Verdict(), back=1)
 
 
 def test_what_was_planned_before_a_reset_is_stale() -> None:

@@ -35,7 +35,8 @@ HEADERS = (
     "between actions, ms: p50",
     "p99",
     "max",
-    "late ticks",
+    "late ticks: on the bus",
+    "in the loop",
     "starved",
     "chunks/s",
     "seams: largest, RMS",
@@ -82,12 +83,17 @@ def row(name: str, of: Figures) -> list[str]:
         f"{np.quantile(gaps, 0.5):.1f}",
         f"{np.quantile(gaps, 0.99):.0f}",
         f"{gaps.max():.0f}",
-        f"{of.late} of {of.ticks} ({100 * of.late_share:.2f} %)",
+        _share(of.late, of.ticks),
+        _share(of.loop_late, of.ticks),
         f"{100 * of.starved / of.ticks:.0f} %",
         f"{of.chunks / of.seconds:.2f}",
         _jump(of.seams),
         _jump(of.steps),
     ]
+
+
+def _share(some: int, of: int) -> str:
+    return f"{some} of {of} ({100 * some / max(1, of):.2f} %)"
 
 
 def _jump(jumps: NDArray[np.float64]) -> str:

@@ -2,8 +2,10 @@
 
 An *action* is a goal that reached the bus and differs from the one before: holding is none. A tick
 is *late* by what the bus saw: where more than one and a half periods passed between two goals, as
-many as are missing, less those that had no planned action (they are *starved*, another figure). A
-*seam* is a step between two actions of different chunks.
+many as are missing, less those that had no planned action (they are *starved*, another figure). It
+is *late in the loop* by the same rule, applied to when the passes of the loop began: what a pass
+does before its goal goes out is not in it. A *seam* is a step between two actions of different
+chunks.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Figures:
         seconds: Measured.
         actions: That reached the bus.
         gaps_ms: Between one and the next.
-        late: Ticks.
+        late: Ticks, by what the bus saw.
+        loop_late: Ticks, by when the passes of the loop began.
         starved: Ticks.
         chunks: That arrived.
         seams, steps: Largest change of a joint from one action to the next, at seams and elsewhere,
@@ -39,6 +42,7 @@ class Figures:
     actions: int
     gaps_ms: NDArray[np.float64]
     late: int
+    loop_late: int
     starved: int
     chunks: int
     seams: NDArray[np.float64]
@@ -52,6 +56,7 @@ class Figures:
             self.actions + other.actions,
             np.concatenate([self.gaps_ms, other.gaps_ms]),
             self.late + other.late,
+            self.loop_late + other.loop_late,
             self.starved + other.starved,
             self.chunks + other.chunks,
             np.concatenate([self.seams, other.seams]),
@@ -68,10 +73,6 @@ class Figures:
     @property
     def rate_hz(self) -> float:
         return self.actions / self.seconds
-
-    @property
-    def late_share(self) -> float:
-        return self.late / max(1, self.ticks)
 
 
 def figures(run: Run, begin: float | None = None, end: float | None = None) -> Figures:
@@ -94,6 +95,7 @@ def figures(run: Run, begin: float | None = None, end: float | None = None) -> F
         actions=int(new.sum()),
         gaps_ms=np.diff(times[new]) * 1e3,
         late=_late(times, starved, begin, end),
+        loop_late=_late(within(log.ticks), np.empty(0), begin, end),
         starved=len(starved),
         chunks=len(within(log.chunks)),
         seams=seams,

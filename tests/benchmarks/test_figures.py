@@ -23,6 +23,14 @@ def test_late_is_what_is_missing_on_the_bus_and_was_not_starved() -> None:
     assert result.actions == FPS - 3
 
 
+def test_late_in_the_loop_is_what_is_missing_of_its_passes() -> None:
+    passes = [i / FPS + 0.4 / FPS * (i % 2) for i in range(FPS) if i not in (10, 11)]
+    log = Log(ticks=passes, starved=[10.1 / FPS], begin=-0.5 / FPS, end=29.9 / FPS)
+    result = figures(run_of([i / FPS for i in range(FPS)], log))
+    assert (result.loop_late, result.late) == (2, 0)
+    assert (result + result).loop_late == 4
+
+
 def test_a_goal_that_is_held_is_no_action() -> None:
     run = run_of([0.0, 0.1, 0.2], Log(begin=-0.1, end=0.3))
     run.goals[1] = run.goals[0]

@@ -40,21 +40,21 @@ def set_strays_aside(root: Path) -> str | None:
 
 
 def _check_quiet(root: Path, strays: list[Path]) -> None:
-    files = [file for path in strays for file in (path, *path.rglob("*"))]
-    try:
-        newest = max(files, key=lambda file: file.stat().st_mtime)
-        quiet_s = time.time() - newest.stat().st_mtime
-    except FileNotFoundError as error:
-        # Taken away at this moment: then somebody is at it indeed.
-        newest, quiet_s = Path(error.filename), 0.0
-    if 0 <= quiet_s < QUIET_S:
-        raise DataError(
-            f"another recorder seems to write to this data set: {newest.relative_to(root)} changed "
-            f"{quiet_s:.0f} s ago, and no saved episode names it",
-            field="--dataset.root",
-            value=root,
-            remedy=f"Stop that one; {QUIET_S:.0f} s after its end its files are set aside",
-        )
+    # Files, not folders: an orderly end leaves empty ones behind.
+    for file in (file for path in strays for file in (path, *path.rglob("*")) if file.is_file()):
+        try:
+            quiet_s = time.time() - file.stat().st_mtime
+        except FileNotFoundError:
+            # Somebody is at it indeed.
+            quiet_s = 0.0
+        if 0 <= quiet_s < QUIET_S:
+            raise DataError(
+                "another recorder seems to write to this data set: "
+                f"{file.relative_to(root)} changed {quiet_s:.0f} s ago and is of no saved episode",
+                field="--dataset.root",
+                value=root,
+                remedy=f"Stop that one; {QUIET_S:.0f} s after its end its files are set aside",
+            )
 
 
 def _strays(root: Path) -> tuple[list[Path], bool]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.ipc import FrameLayout
+from agent.policy import atomic
 from agent.recorder.row import REPEATED, Row
 
 SUCCESS = "next.success"
@@ -105,16 +106,18 @@ def marks_path(root: Path, episode: int) -> Path:
 
 
 def write_marks(root: Path, episode: int, marks: dict[str, Any]) -> None:
-    """Write an episode's file; a reader sees the old one or the new one."""
+    """Write an episode's file; there is the old one or the new one, also after a power cut."""
     path = marks_path(root, episode)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(marks, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    atomic.write_text(path, json.dumps(marks, indent=1) + "\n")
 
 
 def read_marks(root: Path, episode: int) -> dict[str, Any]:
-    """An episode's marks; empty where there are none."""
+    """An episode's marks; empty where there are none.
+
+    Raises:
+        OSError, ValueError: they can't be read.
+    """
     path = marks_path(root, episode)
     if not path.is_file():
         return {}

@@ -6,6 +6,7 @@ priority, whose verdict comes seconds after ``saved``.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -19,7 +20,8 @@ from agent.data.check.gate import check_episode
 from agent.recorder.disk import GB
 from agent.recorder.episode import OpenEpisode
 from agent.recorder.failures import FAILURES
-from agent.recorder.marks import read_marks, write_marks
+from agent.recorder.marks import marks_path, read_marks, write_marks
+from agent.recorder.repair import set_aside
 from agent.recorder.retention import make_room, size_b
 from agent.recorder.writer import EpisodeWriter, Saved
 from robots.replay.info import read_claims
@@ -83,8 +85,7 @@ class Saver:
         self._judge.start()
         writer = self._writer
         for index in range(max(0, writer.episodes - _LOOK_BACK), writer.episodes):
-            marks = read_marks(writer.root, index)
-            if marks and "verdict" not in marks:
+            if self._unjudged(index):
                 self._have_judged(index)
         self.make_room()
 
@@ -196,6 +197,22 @@ class Saver:
 
     def _have_judged(self, index: int) -> None:
         self._judged.put((index, self._deleted))
+
+    def _unjudged(self, index: int) -> bool:
+        """Whether an episode has marks and no verdict. Marks that can't be read are set aside: what
+        they said is lost, for which recording must not end."""
+        root = self._writer.root
+        try:
+            marks = read_marks(root, index)
+        except (OSError, ValueError) as error:
+            message = f"the marks of episode {index} can't be read ({error})"
+            with contextlib.suppress(OSError):
+                aside = set_aside(root, [marks_path(root, index)])
+                message += f" and were moved to {aside}"
+            logger.warning("%s", message)
+            self._tell("repaired", message=message)
+            return True
+        return bool(marks) and "verdict" not in marks
 
     def _run_judge(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _JUDGE_NICE)

@@ -195,7 +195,7 @@ class RecorderRole:
             self._emit("recorder_room", message.text("message"), **_rest(message))
         elif message.kind in ("discarded", "failed"):
             self._ended(message)
-        elif message.kind in ("recovered", "checked", "repaired", "deleted"):
+        elif message.kind in ("recovered", "checked", "repaired", "deleted", "quota"):
             self._emit(f"recorder_{message.kind}", message.text("message"), **_rest(message))
 
     def _ended(self, message: Message) -> None:

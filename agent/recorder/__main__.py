@@ -178,8 +178,7 @@ class Recorder:
 
     def _look_at_disk(self) -> None:
         now = time.monotonic()
-        if self._saver.over_quota and now >= self._quota_at:
-            # What was trained on or pushed meanwhile may make room.
+        if self._saver.needs_room and now >= self._quota_at:
             self._quota_at = now + _QUOTA_EVERY_S
             self._saver.make_room()
         self._disk.look()

@@ -74,6 +74,7 @@ class Saver:
         self._numbering = threading.Lock()
         self._deleted = 0
         self._room_due = False
+        self._no_room_why = ""
         self._waiting: list[OpenEpisode] = []
         self._unsaved: list[_Job] = []
         self._thread = threading.Thread(target=self._run, name="saver")
@@ -111,6 +112,12 @@ class Saver:
         while self._unsaved:
             job = self._unsaved.pop()
             self.save(job.number, job.episode, whole=False)
+
+    @property
+    def needs_room(self) -> bool:
+        """Whether the quota is to be looked at again though nothing was saved since: what was
+        trained on or pushed meanwhile may make room, or a reader may have gone."""
+        return self.over_quota or bool(self._no_room_why)
 
     def make_room(self) -> None:
         """Keep to the quota, as soon as nothing else is to be done."""
@@ -164,17 +171,25 @@ class Saver:
         root = self._writer.root
         try:
             deleted = make_room(root, self._quota_gb, unused_too=self._delete_unused)
-        except FAILURES as error:
-            logger.warning("no room could be made: %s", error)
-        else:
             if deleted:
                 self._deleted += deleted
                 self._writer.recount()
                 message = f"the oldest {deleted} episodes were deleted: the quota is reached"
                 self._tell("deleted", episodes=deleted, message=message)
+            self.over_quota = size_b(root) > self._quota_gb * GB
+            self._no_room_why = ""
+        except FAILURES as error:
+            # Somebody reads the data set for minutes, or what is known of its use is damaged. That
+            # there is nothing to delete is not known, so recording goes on.
+            self._tell_once(f"the quota can't be kept now: {error}")
         finally:
             self._numbering.release()
-        self.over_quota = size_b(root) > self._quota_gb * GB
+
+    def _tell_once(self, why: str) -> None:
+        if why != self._no_room_why:
+            self._no_room_why = why
+            logger.warning("%s", why)
+            self._tell("quota", message=why)
 
     def _save(self, job: _Job) -> Saved | None:
         if job.whole:

@@ -23,6 +23,7 @@ _LOUD = {
     "recorder_lost": "yellow",
     "recorder_failed": "red",
     "recorder_full": "red",
+    "recorder_quota": "yellow",
     "process_ended": "yellow",
     "stopped": "red",
     "guard": "yellow",

@@ -239,4 +239,9 @@ class Recording:
 
     def to_json(self) -> dict[str, Any]:
         """For telemetry."""
-        return {"phase": self.schedule.phase.value, "trigger": self.schedule.trigger.value}
+        return {
+            "phase": self.schedule.phase.value,
+            "trigger": self.schedule.trigger.value,
+            # Read by the supervisor: a control that is started again goes on with them.
+            "episodes_left": self.schedule.left,
+        }

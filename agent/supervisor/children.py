@@ -45,9 +45,12 @@ class Children:
         self._state = config.state
         self._locks = locks
 
-    def control(self, stopped: str | None = None) -> ChildSpec:
-        """``stopped``: a stop that could not be written to the state folder."""
+    def control(self, stopped: str | None = None, episodes: int | None = None) -> ChildSpec:
+        """``stopped``: a stop that could not be written to the state folder; ``episodes``: how many
+        are left to record, for one that isn't the first."""
         argv = self._module("agent.control", f"--config_path={self._state.config}")
+        if episodes is not None:
+            argv.append(f"--dataset.num_episodes={episodes}")
         env = {} if stopped is None else {STOPPED: stopped}
         spec = self._spec("control", argv, env=env, keep=self._locks)
         return dataclasses.replace(spec, hears_stops=True)

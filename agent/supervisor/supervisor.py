@@ -219,7 +219,9 @@ class Supervisor:
     def _start_control(self) -> None:
         """For the first time, or again when that is due."""
         control = self._control
-        control.spec = self._children.control(stopped=self._latch.unkept)
+        # What it recorded before it ended isn't recorded again.
+        left = self.telemetry.get("episodes_left")
+        control.spec = self._children.control(stopped=self._latch.unkept, episodes=left)
         if not self._to_let_go:
             control.start()
         elif not control.restart_when_due():

@@ -68,6 +68,20 @@ def test_a_stop_by_command_while_control_is_down(rig: Rig) -> None:
     wait_until(rig.moves, what="it is driven")
 
 
+def test_what_was_recorded_before_is_not_recorded_again(rig: Rig) -> None:
+    order(rig.state, "record_start", {"episodes": 3})
+    wait_until(lambda: rig.status()["recording"], timeout_s=60, what="an episode is begun")
+    order(rig.state, "record_next", {})
+    wait_until(lambda: rig.status()["episodes_left"] == 2, what="it is ended")
+    ticks = rig.status()["ticks"]
+    wait_until(lambda: rig.status()["ticks"] > ticks + 30, what="telemetry says so")
+    pid = kill(rig)
+    status = wait_until(lambda: rig.back(pid), timeout_s=60, what="control is back")
+    assert status is not None
+    assert status["episodes_left"] == 2
+    order(rig.state, "record_stop", {})
+
+
 def test_a_control_that_refuses_after_a_restart_is_tried_until_it_does_not(rig: Rig) -> None:
     home = rig.status()["home"]
     rig.power.do("dead", id=6)

@@ -50,6 +50,14 @@ class ArmadaError(Exception):
         return f"{text}. {self.remedy}" if self.remedy else text
 
 
+def one_line(error: BaseException) -> str:
+    """What any error says, fit for a terminal: one that isn't ours with its type, which is often
+    all that it says."""
+    if isinstance(error, ArmadaError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".removesuffix(": ")
+
+
 class ConfigError(ArmadaError):
     """A flag, a field or a file that the user gave is wrong."""
 

@@ -56,6 +56,18 @@ __all__ = [
 ]
 
 _HUB_ERRORS = (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError)
+_LOAD_ERRORS = (
+    *_HUB_ERRORS,
+    SafetensorError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+)
+"""What LeRobot and those that it asks raise for files that are not what they should be."""
+
+_FILES = ("*.safetensors", "*.json", f"{VLM}/*.json")
 
 
 @dataclass(frozen=True)
@@ -105,10 +117,8 @@ def read_config(path: str, overrides: Sequence[str] = ()) -> PreTrainedConfig:
             value=path,
             remedy="Name a LeRobot pretrained_model folder or a hub id",
         ) from error
-    except (DraccusException, ValueError, TypeError, SystemExit) as error:
-        raise ModelError(
-            f"its configuration can't be used: {_brief(error)}", field="--policy.path", value=path
-        ) from error
+    except (DraccusException, *_LOAD_ERRORS, SystemExit) as error:
+        raise _unusable("its configuration can't be used", path, error, "config.json") from error
     if getattr(config, "vlm_model_name", None) and (Path(path) / VLM).is_dir():
         config.vlm_model_name = str((Path(path) / VLM).resolve())
         config.load_vlm_weights = False
@@ -157,10 +167,8 @@ def load_policy(
         # LeRobot prints while it loads; stdout may be somebody's JSON.
         with contextlib.redirect_stdout(io.StringIO()):
             policy = _from_pretrained(path, config, file)
-    except (*_HUB_ERRORS, RuntimeError, SafetensorError, ValueError) as error:
-        raise ModelError(
-            f"its weights don't load: {_brief(error)}", field="--policy.path", value=path
-        ) from error
+    except _LOAD_ERRORS as error:
+        raise _unusable("its weights don't load", path, error, *_FILES) from error
     # Before there are more of them: reading the file through takes its size of memory for a while.
     digest = weights.file_digest(file)
     if config.device == "cpu":
@@ -279,11 +287,34 @@ def _processors(
     except FileNotFoundError:
         # Nothing to read; whether new ones will do, the check of the statistics says.
         pipelines = make_pre_post_processors(config)
-    except (*_HUB_ERRORS, ValueError, KeyError) as error:
-        raise ModelError(
-            f"its processors don't load: {_brief(error)}", field="--policy.path", value=source
-        ) from error
+    except _LOAD_ERRORS as error:
+        raise _unusable("its processors don't load", source, error, *_FILES) from error
     return pipelines
+
+
+def _unusable(what: str, path: str, error: BaseException, *files: str) -> ModelError:
+    """With the damaged one of ``files``, if it is that: who reads them doesn't say which it was."""
+    found = sorted(file for pattern in files for file in Path(path).glob(pattern))
+    damaged = next((file for file in found if not _is_whole(file)), None)
+    if damaged is None:
+        return ModelError(f"{what}: {_brief(error)}", field="--policy.path", value=path)
+    return ModelError(
+        f"{what}: {damaged.name} is cut short or damaged ({_brief(error)})",
+        field="--policy.path",
+        value=path,
+        remedy="Put a whole copy of that file in its place",
+    )
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        if file.suffix == ".safetensors":
+            weights.file_names(file)
+        else:
+            json.loads(file.read_bytes())
+    except (ModelError, OSError, ValueError):
+        return False
+    return True
 
 
 def _check_statistics(config: PreTrainedConfig, steps: Sequence[Any], path: str) -> None:

@@ -43,7 +43,7 @@ from agent.policy.fit import check_fit
 from agent.policy.guidance import MAX_WEIGHT
 from agent.policy.load import LoadedPolicy, load_policy, read_stats, set_threads
 from agent.policy.predict import Answer, Ask, predict_chunks, remember
-from robots.errors import ArmadaError, LinkError, ModelError
+from robots.errors import ArmadaError, LinkError, ModelError, one_line
 from robots.replay.locate import locate
 
 logger = logging.getLogger(__name__)
@@ -193,11 +193,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     welcome = _welcome(channel)
     if welcome is None:
         return 0
+    # Not below: the buffer of a control that is gone by now is no fault of the model's.
+    layout = FrameLayout.from_json(welcome["layout"])
+    buffer = FrameBuffer(Path(welcome["buffer"]), layout, welcome["slots"])
     try:
-        worker, ready = _prepare(args, channel, welcome)
-    except ArmadaError as error:
-        logger.error("%s", error)
-        channel.send("failed", message=str(error))
+        worker, ready = _prepare(args, channel, buffer, welcome["task"])
+    except Exception as error:
+        # Whatever it is that stops it would stop the next one too: this model doesn't load here.
+        if not isinstance(error, ArmadaError):
+            logger.warning("loading failed", exc_info=True)
+        # Last: the supervisor takes the reason from there.
+        logger.error("%s", one_line(error))
+        channel.send("failed", message=one_line(error))
         channel.drain(1.0)
         return CANT_LOAD
     channel.send("ready", **ready)
@@ -206,10 +213,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare(
-    args: argparse.Namespace, channel: Channel, welcome: Message
+    args: argparse.Namespace, channel: Channel, buffer: FrameBuffer, task: str
 ) -> tuple[PolicyWorker, dict[str, Any]]:
     began = time.monotonic()
-    layout = FrameLayout.from_json(welcome["layout"])
     stats = read_stats(locate(args.stats)) if args.stats and not args.processors else None
     loaded = load_policy(
         args.policy,
@@ -218,7 +224,7 @@ def _prepare(
         dataset_stats=stats and {args.rename_map.get(k, k): v for k, v in stats.items()},
         overrides=args.overrides,
     )
-    check_fit(loaded.config, layout, args.rename_map)
+    check_fit(loaded.config, buffer.layout, args.rename_map)
     loaded = use_engine(loaded, name=args.engine, precision=args.precision, threads=args.threads)
     guiding = None
     if args.guidance:
@@ -226,7 +232,7 @@ def _prepare(
         guiding = Guiding(exact=args.guidance == "exact", max_weight=args.max_guidance_weight)
     worker = PolicyWorker(
         channel,
-        FrameBuffer(Path(welcome["buffer"]), layout, welcome["slots"]),
+        buffer,
         loaded,
         generation=args.generation,
         rename_map=args.rename_map,
@@ -234,7 +240,7 @@ def _prepare(
         guiding=guiding,
     )
     loaded_s = time.monotonic() - began
-    chunk_size = worker.warm_up(welcome["task"])
+    chunk_size = worker.warm_up(task)
     warmup_s = time.monotonic() - began
     logger.info(
         "%s on %s by %s: loaded in %.1f s, warm after %.1f s",

@@ -23,7 +23,7 @@ from agent.policy.load import set_threads
 from agent.policy.remote import wire
 from agent.proto.policy_pb2 import DESCRIPTOR
 from agent.proto.policy_pb2_grpc import add_PolicyServicer_to_server
-from robots.errors import ArmadaError, ConfigError
+from robots.errors import ArmadaError, ConfigError, one_line
 from server.policy.batcher import Batcher
 from server.policy.config import PolicyServerConfig
 from server.policy.doors import Doors
@@ -158,9 +158,15 @@ class Process:
         before = self._batcher.model.digest
         try:
             model = await asyncio.to_thread(load_model, self._config)
-        except ArmadaError as error:
-            logger.error("the new model doesn't load, the old one serves on: %s", error)
-            self._tell("swap_failed", {"cause": str(error), "digest": before})
+        except Exception as error:
+            # Whatever it is that stops it, from a full memory to a runtime that can't compute this
+            # model: no robot loses the one that it has.
+            logger.error(
+                "the new model doesn't load, the old one serves on: %s",
+                one_line(error),
+                exc_info=not isinstance(error, ArmadaError),
+            )
+            self._tell("swap_failed", {"cause": one_line(error), "digest": before})
             return
         self._service.swap(model)
         self._tell(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,36 @@ def test_damaged_weights_are_refused(copy: Path) -> None:
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelError, match="weights don't load"):
+        load_policy(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("config.json", "its configuration can't be used"),
+        ("model.safetensors", "its weights don't load"),
+        ("vlm/tokenizer.json", "its weights don't load"),
+        ("policy_preprocessor.json", "its processors don't load"),
+        ("policy_preprocessor_step_5_normalizer_processor.safetensors", "its processors don't"),
+        ("policy_postprocessor_step_0_unnormalizer_processor.safetensors", "its processors don't"),
+    ],
+)
+@pytest.mark.parametrize("part", [0.0, 0.5])
+def test_a_file_that_was_cut_short_is_named(copy: Path, name: str, what: str, part: float) -> None:
+    path = copy / name
+    os.truncate(path, int(path.stat().st_size * part))
+    with pytest.raises(ModelError) as raised:
+        load_policy(str(copy))
+    said = str(raised.value)
+    assert said.startswith(f"--policy.path={copy}: {what}")
+    assert f"{path.name} is cut short or damaged (" in said
+    assert said.endswith("Put a whole copy of that file in its place")
+
+
+@pytest.mark.parametrize("name", ["config.json", "vlm/tokenizer.json", "vlm/config.json"])
+def test_a_file_that_holds_something_else_is_refused_as_well(copy: Path, name: str) -> None:
+    (copy / name).write_text("null")
+    with pytest.raises(ModelError, match=r"configuration can't be used|weights don't load"):
         load_policy(str(copy))
 
 

@@ -120,7 +120,7 @@ class Control:
         self._listener.close()
 
 
-WRONG, ENDED, MAIN, KILLED, ALONE = 1, 2, 3, 4, 5
+WRONG, ENDED, MAIN, KILLED, ALONE, ODD = 1, 2, 3, 4, 5, 6
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +134,16 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
 
 @pytest.fixture(scope="module")
 def workers(control: Control, tiny_policy: Path) -> dict[int, Worker]:
-    """Five at once: most of their time is imports."""
-    flags: dict[int, dict[str, Any]] = {WRONG: {"rename_map": "{}"}, MAIN: {"guidance": "exact"}}
+    """Six at once: most of their time is imports."""
+    flags: dict[int, dict[str, Any]] = {
+        WRONG: {"rename_map": "{}"},
+        MAIN: {"guidance": "exact"},
+        # No flag of ours: whatever Python raises.
+        ODD: {"rename_map": "[]"},
+    }
     started = {
         n: control.start(tiny_policy, n, **flags.get(n, {}))
-        for n in (WRONG, ENDED, MAIN, KILLED, ALONE)
+        for n in (WRONG, ENDED, MAIN, KILLED, ALONE, ODD)
     }
     workers = {}
     for _ in started:
@@ -240,6 +245,22 @@ def test_a_policy_that_does_not_fit_is_a_message_one_line_and_a_status(
     assert len(errors) == 1
     assert failed["message"] in errors[0]
     assert "Traceback" not in control.log(WRONG)
+
+
+def test_whatever_else_stops_it_while_it_loads_is_said_as_well(
+    control: Control, workers: dict[int, Worker]
+) -> None:
+    worker = workers[ODD]
+    failed = worker.next()
+
+    assert failed.kind == "failed"
+    assert failed["message"].startswith("AttributeError: ")
+    assert worker.process.wait(READY_S) == 3
+    assert "Traceback" in control.log(ODD)
+    # Where the supervisor looks for it.
+    last = control.log(ODD).splitlines()[-1]
+    assert " ERROR " in last
+    assert last.endswith(failed["message"])
 
 
 def test_killed_it_is_an_end_of_file(workers: dict[int, Worker]) -> None:

@@ -29,19 +29,38 @@ from tests.datasets import TASK
 from tests.helpers import wait_until
 from tests.server.policy.conftest import about, sight
 
+_RUN = "import agent.cli; raise SystemExit(agent.cli.main())"
+_NO_MEMORY_FOR_A_SECOND = """
+import server.policy.model as model
+
+first = [model.use_engine]
+
+def use_engine(*args, **options):
+    if not first:
+        raise MemoryError("std::bad_alloc")
+    return first.pop()(*args, **options)
+
+model.use_engine = use_engine
+"""
+
 
 class Process:
-    """A server in a process of its own, serving what a link points to."""
+    """A server in a process of its own, serving what a link points to.
 
-    def __init__(self, folder: Path, policy: Path) -> None:
+    Args:
+        folder: For the link and its output.
+        policy: What is served first.
+        first: Python that runs before the command, in its process.
+    """
+
+    def __init__(self, folder: Path, policy: Path, *, first: str = "") -> None:
         self.link = folder / "latest"
         point(self.link, str(policy))
         self.log = folder / "log"
         self._out = folder / "out"
         command = [
             sys.executable,
-            "-m",
-            "agent.cli",
+            *(["-c", f"{first}\n{_RUN}"] if first else ["-m", "agent.cli"]),
             "policy-server",
             f"--policy.path={self.link}",
             "--listen=127.0.0.1:0",
@@ -172,6 +191,38 @@ def test_a_model_that_does_not_load_leaves_the_old_one_serving(
     point(server.link, str(broken))
     assert "its weights don't load" in server.wait("swap_failed")["cause"]
     assert ask(ready["listen"])[1] == ready["digest"]
+
+
+def test_nor_does_one_whose_normaliser_was_cut_short(
+    server: Process, tiny_policy: Path, tmp_path: Path
+) -> None:
+    ready, earlier = server.wait("ready"), len(server.events("swap_failed"))
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_policy, broken)
+    (normaliser,) = broken.glob("policy_preprocessor_step_*_normalizer_processor.safetensors")
+    os.truncate(normaliser, 20)
+
+    point(server.link, str(broken))
+    cause = server.wait("swap_failed", earlier + 1)["cause"]
+    assert f"{normaliser.name} is cut short or damaged" in cause
+    assert ask(ready["listen"])[1] == ready["digest"]
+
+
+def test_whatever_a_new_model_fails_of_the_old_one_serves_on(
+    tiny_policy: Path, other_policy: Path, tmp_path: Path
+) -> None:
+    server = Process(tmp_path, tiny_policy, first=_NO_MEMORY_FOR_A_SECOND)
+    try:
+        ready = server.wait("ready")
+        point(server.link, str(other_policy))
+        assert server.wait("swap_failed")["cause"] == "MemoryError: std::bad_alloc"
+        assert ask(ready["listen"])[1] == ready["digest"]
+        server.process.send_signal(signal.SIGHUP)
+        assert server.wait("swap_failed", 2)["digest"] == ready["digest"]
+        assert "Traceback" in server.log.read_text()
+    finally:
+        server.process.kill()
+        server.process.wait()
 
 
 def test_told_to_end_it_ends_well(server: Process) -> None:

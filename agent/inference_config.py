@@ -20,6 +20,8 @@ class InferenceConfig(RemoteConfig, EngineConfig, MergeConfig):
     execution_horizon: int = 0
     # Replace the policy worker when a chunk takes longer than this, in seconds.
     deadline_s: float = 60.0
+    # The same when it has not loaded its model and warmed up within this, in seconds.
+    start_limit_s: float = 300.0
     # Threads of the policy worker; 0 lets torch decide.
     threads: int = 0
 
@@ -37,6 +39,13 @@ class InferenceConfig(RemoteConfig, EngineConfig, MergeConfig):
         if self.deadline_s <= 0:
             raise ConfigError(
                 "must be positive", field="--inference.deadline_s", value=self.deadline_s
+            )
+        if self.start_limit_s <= 0:
+            raise ConfigError(
+                "must be positive",
+                field="--inference.start_limit_s",
+                value=self.start_limit_s,
+                remedy="The default is 300",
             )
         if self.threads < 0:
             raise ConfigError("can't be negative", field="--inference.threads", value=self.threads)

@@ -87,6 +87,7 @@ class Child:
         self._started = 0.0
         self._quick_exits = 0
         self._not_before = 0.0
+        self._unproved = False
 
     @property
     def pid(self) -> int | None:
@@ -111,6 +112,18 @@ class Child:
                 preexec_fn=functools.partial(_before_start, self.spec),
             )
         self._started = time.monotonic()
+        self._unproved = True
+
+    def try_start(self) -> bool:
+        """Start it; when no memory or no process is left for it, ``restart_when_due`` will.
+        Whether it was started."""
+        try:
+            self.start()
+        except OSError as error:
+            logger.warning("%s can't be started now: %s", self.spec.name, error)
+            self._back_off(0.0)
+            return False
+        return True
 
     def poll(self) -> Exit | None:
         """How it ended, once, when it has."""
@@ -124,6 +137,14 @@ class Child:
     def proved(self) -> None:
         """It has shown that it can work: should it end, the next restart is quick."""
         self._quick_exits = 0
+        self._unproved = False
+
+    def overdue(self, limit_s: float) -> bool:
+        """Whether it runs for longer than that and has not proved itself; said once."""
+        if self._process is None or time.monotonic() - self._started <= limit_s:
+            return False
+        overdue, self._unproved = self._unproved, False
+        return overdue
 
     def wait(self, timeout_s: float) -> Exit | None:
         """Wait for its end; ``None`` when it doesn't come in time."""
@@ -136,11 +157,7 @@ class Child:
         """Start it again if it is down and the back-off is over; whether it was started."""
         if self._process is not None or time.monotonic() < self._not_before:
             return False
-        try:
-            self.start()
-        except OSError:
-            # No memory or no process is left for it: later, perhaps.
-            self._back_off(0.0)
+        if not self.try_start():
             return False
         self.restarts += 1
         return True
@@ -200,7 +217,7 @@ class Child:
 
     def _back_off(self, lived_s: float) -> None:
         self._quick_exits = 0 if lived_s > _STABLE_S else self._quick_exits + 1
-        wait_s = _BACK_OFF_S[max(0, min(self._quick_exits, len(_BACK_OFF_S)) - 1)]
+        wait_s = _BACK_OFF_S[min(max(1, self._quick_exits), len(_BACK_OFF_S)) - 1]
         self._not_before = time.monotonic() + wait_s
 
 

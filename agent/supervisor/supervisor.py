@@ -120,6 +120,7 @@ class Supervisor:
             cleared.store,
             self.emit,
             local=local,
+            start_limit_s=inference.start_limit_s,
             on_trial=self._trial.begins,
             order=self._order,
         )
@@ -184,7 +185,7 @@ class Supervisor:
         self._obey_signals()
         self._start_control()
         for child in helpers:
-            child.start()
+            child.try_start()
         workers.poll()
         while not self._reach():
             ended = control.poll()

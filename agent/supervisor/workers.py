@@ -3,7 +3,8 @@
 The model store's ``current`` says which model should run. Whoever moves that pointer (a release
 that was pulled, ``armada models rollback``) is noticed here, and a worker of the next generation
 is started beside the old one; control switches when it is ready and retires the old one. A model
-whose worker can't load it is rolled back.
+whose worker can't load it is rolled back: at once if the worker says so, else when it has ended or
+been killed for hanging several times in a row before it was ready.
 
 A release on probation (``trial.py``) has its worker said so to control, which keeps the worker
 before it: going back is then a matter of asking that one again.
@@ -15,16 +16,24 @@ beside it only where ``--inference.fallback`` says so.
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from agent.policy.store import ModelStore
 from agent.supervisor.child import Child, Exit
 from agent.supervisor.children import Children
+from agent.supervisor.words import last_error
 from robots.errors import ModelError
 
 _CANT_LOAD = 3
 """Exit status of a worker whose model doesn't load or fit."""
+
+_CONTROL_GONE = 0
+"""Or it was retired."""
+
+_TRIES = 3
+"""Once, memory may have been short for a moment, or somebody may have killed the wrong process."""
 
 
 class PolicyWorkers:
@@ -35,6 +44,7 @@ class PolicyWorkers:
         store: Says which model is current.
         emit: Where events go.
         local: Whether a model of the store runs here at all.
+        start_limit_s: A local worker that isn't ready after this hangs, and is killed.
         on_trial: Called with the digest of each model that is to run: whether the worker before is
             kept.
         order: Gives control an order: name, arguments.
@@ -47,6 +57,7 @@ class PolicyWorkers:
         emit: Callable[..., None],
         *,
         local: bool,
+        start_limit_s: float,
         on_trial: Callable[[str], bool] = lambda digest: False,
         order: Callable[[str, dict[str, Any]], None] = lambda name, args: None,
     ) -> None:
@@ -57,7 +68,10 @@ class PolicyWorkers:
         self._started = 0
         self._proved_generation = 0
         self._digest = ""
+        self._failed_starts: Counter[int] = Counter()
+        self._late: dict[int, str] = {}
         self._local = local
+        self._start_limit_s = start_limit_s
         self._on_trial = on_trial
         self._order = order
         self._workers: dict[int, Child] = {}
@@ -72,6 +86,8 @@ class PolicyWorkers:
             ended = child.poll()
             if ended is not None:
                 self._ended(generation, child, ended)
+            elif child.overdue(self._start_limit_s):
+                self._kill_late(generation, child)
         newest = self._workers.get(self._generation)
         if newest is not None and newest.restart_when_due():
             self._emit("process_restarted", f"{newest.spec.name} starts again", pid=newest.pid)
@@ -133,7 +149,7 @@ class PolicyWorkers:
     def _keep_remote(self, remote: Child) -> None:
         if not self._remote_started:
             self._remote_started = True
-            remote.start()
+            remote.try_start()
         ended = remote.poll()
         if ended is not None:
             self._emit(
@@ -155,7 +171,7 @@ class PolicyWorkers:
             self._kept[self._generation] = before
         self._generation = self._started = self._started + 1
         child = Child(self._children.policy(model, self._generation, trial=bool(self._kept)))
-        child.start()
+        child.try_start()
         self._workers[self._generation] = child
         if self._generation > 1:
             self._emit(
@@ -181,28 +197,40 @@ class PolicyWorkers:
             # Retired by control, or a predecessor that died while its successor warms up.
             del self._workers[generation]
             return
-        self._emit(
-            "process_ended",
-            f"{child.spec.name} {ended}",
-            lived_s=round(ended.lived_s, 1),
-        )
+        cause = f"{child.spec.name} {self._late.pop(generation, ended)}"
+        if ended.status == _CANT_LOAD and (why := last_error(child.spec.log)):
+            cause += f": {why}"
+        self._emit("process_ended", cause, lived_s=round(ended.lived_s, 1))
         # A predecessor that proved itself may have died meanwhile: it is started anew. The very
         # first one has none; what is amiss with it may be the robot, which a restart can find well.
         had_one = len(self._workers) > 1 or generation > self._proved_generation > 0
-        if ended.status == _CANT_LOAD and had_one:
-            del self._workers[generation]
-            self._roll_back()
-
-    def _roll_back(self) -> None:
-        try:
-            model = self._store.rollback(reason="its worker could not load it")
-        except (ModelError, OSError) as error:
-            self._emit("rollback_failed", str(error))
+        if not had_one:
             return
+        if ended.status == _CANT_LOAD:
+            self._roll_back(generation, cause)
+        elif ended.status != _CONTROL_GONE and generation > self._proved_generation:
+            self._failed_starts[generation] += 1
+            if (times := self._failed_starts[generation]) >= _TRIES:
+                self._roll_back(generation, f"{cause}, {times} times before it was ready")
+
+    def _kill_late(self, generation: int, child: Child) -> None:
+        why = f"was not ready within {self._start_limit_s:g} s"
+        self._late[generation] = f"{why} and was killed"
+        self._emit("policy_hung", f"{child.spec.name} {why}", generation=generation, pid=child.pid)
+        child.signal(signal.SIGKILL)
+
+    def _roll_back(self, generation: int, why: str) -> None:
+        try:
+            model = self._store.rollback(reason=f"its worker could not load it: {why}")
+        except (ModelError, OSError) as error:
+            # Its worker is tried again, and so is this: better than none.
+            self._emit("rollback_failed", f"{error} ({why})")
+            return
+        del self._workers[generation]
         if self._workers:
             # The worker that still serves has this model: nothing to start.
             self._digest = model.digest
             self._on_trial(model.digest)
             self._generation = max(self._workers)
             self._kept.clear()
-        self._emit("rolled_back", "the new model does not load", digest=model.digest)
+        self._emit("rolled_back", f"the new model does not load: {why}", digest=model.digest)

@@ -10,6 +10,7 @@ import pytest
 from agent.commands.replay import from_lerobot
 from agent.config import PolicyRef, RunConfig
 from agent.control.recorded_config import RecordedConfig
+from agent.inference_config import InferenceConfig
 from agent.recorder.config import RecordConfig
 from agent.replay_config import ReplayConfig
 from robots.errors import ConfigError
@@ -52,6 +53,12 @@ def test_triggers() -> None:
         RecordConfig(trigger="always", num_episodes=3)
     with pytest.raises(ConfigError, match="no second lies outside of an episode"):
         RecordConfig(trigger="always", pre_trigger_s=2.0)
+
+
+def test_a_worker_has_some_time_to_start_and_to_answer() -> None:
+    for field in ("deadline_s", "start_limit_s"):
+        with pytest.raises(ConfigError, match=f"--inference.{field}=0: must be positive"):
+            InferenceConfig(**{field: 0})  # type: ignore[arg-type]
 
 
 def test_a_home_folder_may_be_written_short() -> None:

@@ -65,6 +65,32 @@ def test_one_that_proved_itself_comes_back_at_once(tmp_path: Path) -> None:
     ended(process)
 
 
+def test_one_that_lived_long_comes_back_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.supervisor.child._STABLE_S", 0.0)
+    process = child(tmp_path, "pass")
+    process.start()
+    ended(process)
+    wait_until(process.restart_when_due, timeout_s=10.0)
+    ended(process)
+
+
+def test_one_that_does_not_prove_itself_in_time_is_overdue_once_a_start(tmp_path: Path) -> None:
+    process = child(tmp_path, "import time; time.sleep(600)")
+    assert not process.overdue(0.0)
+    for _ in range(2):
+        process.start()
+        assert not process.overdue(600.0)
+        wait_until(lambda: process.overdue(0.0))
+        assert not process.overdue(0.0)
+        process.end(grace_s=30.0)
+    process.start()
+    process.proved()
+    assert not process.overdue(0.0)
+    process.end(grace_s=30.0)
+
+
 def test_it_comes_back_later_and_later(tmp_path: Path) -> None:
     process = child(tmp_path, "pass")
     waits = []
@@ -125,6 +151,9 @@ def test_it_runs_without_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_what_cannot_be_started_now_is_tried_later(tmp_path: Path) -> None:
     process = Child(ChildSpec(name="c", argv=[str(tmp_path / "none")], log=tmp_path / "log"))
+    assert not process.try_start()
+    assert not process.restart_when_due()
+    wait_until(lambda: process._not_before < time.monotonic())
     assert not process.restart_when_due()
     assert not process.alive
     assert process.restarts == 0

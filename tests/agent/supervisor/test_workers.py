@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -20,7 +21,12 @@ from agent.supervisor.child import ChildSpec
 from agent.supervisor.workers import PolicyWorkers
 
 _LOADS = "import time; time.sleep(600)"
-_CANT_LOAD = "import sys, time; time.sleep(0.5); sys.exit(3)"
+_CANT_LOAD = (
+    "import sys, time; time.sleep(0.5)\n"
+    "print('12:00:00 ERROR __main__: its weights do not load', flush=True); sys.exit(3)"
+)
+_DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+_FINDS_NO_CONTROL = ""
 
 
 class Scripted:
@@ -28,30 +34,44 @@ class Scripted:
 
     Args:
         logs: A folder for their logs.
+        remote: The command line of the remote worker, if there is one.
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, remote: list[str] | None = None) -> None:
         self._logs = logs
+        self._remote = remote
         self.bad = ""
+        self.bad_argv = [sys.executable, "-c", _CANT_LOAD]
         self.trials: list[int] = []
 
     def policy(self, model: StoredModel, generation: int, *, trial: bool = False) -> ChildSpec:
         if trial:
             self.trials.append(generation)
-        code = _CANT_LOAD if model.digest == self.bad else _LOADS
-        name = f"policy-{generation}"
-        return ChildSpec(name=name, argv=[sys.executable, "-c", code], log=self._logs / name)
+        good_argv = [sys.executable, "-c", _LOADS]
+        return self._spec(
+            f"policy-{generation}", self.bad_argv if model.digest == self.bad else good_argv
+        )
 
     def remote(self) -> ChildSpec | None:
-        return None
+        return None if self._remote is None else self._spec("remote", self._remote)
+
+    def _spec(self, name: str, argv: list[str]) -> ChildSpec:
+        return ChildSpec(name=name, argv=argv, log=self._logs / name)
 
 
 class Rig:
     """Workers, their store, and what was told of them."""
 
-    def __init__(self, store: ModelStore, logs: Path) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        logs: Path,
+        *,
+        remote: list[str] | None = None,
+        start_limit_s: float = 300.0,
+    ) -> None:
         self.store = store
-        self.children = Scripted(logs)
+        self.children = Scripted(logs, remote)
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.orders: list[tuple[int, bool]] = []
         self.on_trial = False
@@ -59,20 +79,24 @@ class Rig:
             self.children,  # type: ignore[arg-type]
             store,
             self._emit,
-            local=True,
+            local=remote is None,
+            start_limit_s=start_limit_s,
             on_trial=lambda digest: self.on_trial,
             order=self._order,
         )
 
-    def _emit(self, event: str, text: str, **fields: Any) -> None:
-        self.events.append((event, fields))
+    def _emit(self, event: str, cause: str, **fields: Any) -> None:
+        self.events.append((event, {**fields, "cause": cause}))
 
     def _order(self, name: str, args: dict[str, Any]) -> None:
         assert name == "end_trial"
         self.orders.append((args["generation"], args["keep"]))
 
     def heard(self, event: str) -> bool:
-        return any(event == e for e, _ in self.events)
+        return bool(self.causes(event))
+
+    def causes(self, event: str) -> list[str]:
+        return [fields["cause"] for e, fields in self.events if e == event]
 
     def until(self, condition: Callable[[], bool]) -> None:
         limit = time.monotonic() + 30.0
@@ -111,8 +135,104 @@ def test_a_model_that_does_not_load_is_rolled_back_and_the_old_worker_stays(rig:
     rig.store.promote(rig.children.bad)
     rig.until(lambda: rig.heard("rolled_back"))
     assert rig.store.current == good
+    why = "policy-2 exited with status 3: its weights do not load"
+    assert rig.causes("process_ended") == [why]
+    assert rig.causes("rolled_back") == [f"the new model does not load: {why}"]
+    assert rig.store.history()[-1]["reason"].endswith(why)
     rig.workers.poll()
     assert rig.pids() == [pid]
+
+
+def test_one_whose_worker_dies_before_it_is_ready_is_rolled_back_after_three_tries(
+    rig: Rig,
+) -> None:
+    good, pid = rig.store.current, _serves(rig)
+    rig.children.bad_argv = [sys.executable, "-c", _DIES]
+    rig.store.promote(rig.children.bad)
+    rig.until(lambda: rig.heard("rolled_back"))
+    assert rig.store.current == good
+    assert rig.causes("process_ended") == ["policy-2 was killed by SIGKILL"] * 3
+    assert "was killed by SIGKILL, 3 times before it was ready" in rig.causes("rolled_back")[0]
+    rig.workers.poll()
+    assert rig.pids() == [pid]
+
+
+def test_one_that_dies_when_it_was_ready_once_is_started_again(rig: Rig) -> None:
+    _serves(rig)
+    rig.children.bad_argv = [sys.executable, "-c", _LOADS]
+    bad = rig.store.promote(rig.children.bad)
+    for deaths in range(4):
+        rig.until(lambda: len(rig.pids()) == 2)
+        rig.workers.proved(rig.pids()[-1])
+        os.kill(rig.pids()[-1], signal.SIGKILL)
+        rig.until(lambda deaths=deaths: len(rig.causes("process_ended")) > deaths)  # type: ignore[misc]
+    assert rig.store.current == bad
+
+
+def test_that_control_is_gone_is_no_fault_of_a_new_model(rig: Rig) -> None:
+    _serves(rig)
+    rig.children.bad_argv = [sys.executable, "-c", _FINDS_NO_CONTROL]
+    bad = rig.store.promote(rig.children.bad)
+    rig.until(lambda: len(rig.causes("process_ended")) > 3)
+    assert rig.store.current == bad
+
+
+def test_one_that_is_never_ready_is_killed_and_after_three_tries_rolled_back(rig: Rig) -> None:
+    good, pid = rig.store.current, _serves(rig)
+    rig.workers._start_limit_s = 0.2
+    rig.children.bad_argv = [sys.executable, "-c", _LOADS]
+    rig.store.promote(rig.children.bad)
+    rig.until(lambda: rig.heard("rolled_back"))
+    assert rig.store.current == good
+    assert rig.causes("policy_hung") == ["policy-2 was not ready within 0.2 s"] * 3
+    assert "was not ready within 0.2 s and was killed" in rig.causes("rolled_back")[0]
+    rig.workers.poll()
+    assert rig.pids() == [pid]
+
+
+def test_a_model_that_cannot_be_rolled_back_is_tried_again(rig: Rig) -> None:
+    _serves(rig)
+    bad = rig.store.promote(rig.children.bad)
+    (rig.store.root / "previous").unlink()
+    rig.until(lambda: len(rig.causes("rollback_failed")) > 1)
+    assert rig.store.current == bad
+    assert "its weights do not load" in rig.causes("rollback_failed")[0]
+
+
+def test_a_worker_that_cannot_be_started_now_is_started_later(rig: Rig, tmp_path: Path) -> None:
+    _serves(rig)
+    rig.children.bad_argv = [str(tmp_path / "sleep"), "600"]
+    bad = rig.store.promote(rig.children.bad)
+    rig.until(lambda: rig.heard("swap_started"))
+    assert len(rig.pids()) == 1
+    _appears(tmp_path / "sleep")
+    rig.until(lambda: len(rig.pids()) == 2)
+    assert rig.store.current == bad
+    assert not rig.heard("process_ended")
+
+
+def test_so_is_the_remote_one_which_may_wait_for_its_server_as_long_as_it_takes(
+    rig: Rig, tmp_path: Path
+) -> None:
+    argv = [str(tmp_path / "sleep"), "600"]
+    alone = Rig(rig.store, tmp_path, remote=argv, start_limit_s=0.01)
+    alone.workers.poll()
+    assert alone.pids() == []
+    _appears(tmp_path / "sleep")
+    try:
+        alone.until(lambda: len(alone.pids()) == 1)
+        pids, began = alone.pids(), time.monotonic()
+        alone.until(lambda: time.monotonic() > began + 0.1)
+        assert not alone.heard("policy_hung")
+        assert alone.pids() == pids
+    finally:
+        alone.workers.end()
+
+
+def _appears(program: Path) -> None:
+    sleep = shutil.which("sleep")
+    assert sleep is not None
+    program.symlink_to(sleep)
 
 
 def test_it_is_also_rolled_back_when_the_old_worker_dies_while_it_loads(rig: Rig) -> None:

@@ -62,7 +62,7 @@ def delete_episodes(root: Path, episodes: Collection[int]) -> None:
             remedy="Delete the folder instead",
         )
     # Hidden, and no data set while it is made.
-    aside = root.parent / f".{root.name}.thinned"
+    aside = _aside(root)
     shutil.rmtree(aside, ignore_errors=True)
     try:
         _write(info, kept, aside)
@@ -70,6 +70,20 @@ def delete_episodes(root: Path, episodes: Collection[int]) -> None:
             _exchange(aside, root)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def clear_away(root: Path) -> str | None:
+    """Remove what is left of a deletion that was cut off, which may be all that it deleted; says
+    what was done. No recorder may write to ``root`` but the caller."""
+    aside = _aside(root.resolve())
+    if not aside.is_dir():
+        return None
+    shutil.rmtree(aside, ignore_errors=True)
+    return f"what was left of a deletion that was cut off was removed ({aside})"
+
+
+def _aside(root: Path) -> Path:
+    return root.parent / f".{root.name}.thinned"
 
 
 def _write(info: DatasetInfo, kept: list[int], target: Path) -> None:
@@ -91,23 +105,36 @@ def _write(info: DatasetInfo, kept: list[int], target: Path) -> None:
         link.hardlink_to(path)
     statistics = _write_episodes(root, target, number, first)
     for before, new in number.items():
-        marks = root / "meta" / "marks" / f"episode-{before:06d}.json"
-        if marks.is_file():
-            place = target / "meta" / "marks" / f"episode-{new:06d}.json"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(marks, place)
-    for path in root.iterdir():
-        # Its card and licence.
-        if path.is_file():
-            shutil.copyfile(path, target / path.name)
-    shutil.copyfile(root / "meta" / "tasks.parquet", target / "meta" / "tasks.parquet")
+        if _marks(root, before).is_file():
+            _marks(target, new).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(_marks(root, before), _marks(target, new))
     write_stats(aggregate_stats(statistics), target)
     about = json.loads((root / "meta" / "info.json").read_text(encoding="utf-8"))
     about |= {"total_episodes": len(kept), "total_frames": sum(lengths)}
     about["splits"] = {"train": f"0:{len(kept)}"}
     (target / "meta" / "info.json").write_text(json.dumps(about, indent=4), encoding="utf-8")
+    _link_others(info, target)
     for path in [*target.rglob("*"), target]:
-        sync(path)
+        if not path.is_symlink():
+            sync(path)
+
+
+def _link_others(info: DatasetInfo, target: Path) -> None:
+    """All else that lies in the folder, as the card that is pushed and what its owner put there."""
+    root = info.root
+    of_episodes = set((root / "meta" / "episodes").glob("*/*.parquet"))
+    for e in info.episodes:
+        of_episodes |= {e.data, *(span.path for span in e.videos.values()), _marks(root, e.index)}
+    for path in root.rglob("*"):
+        place = target / path.relative_to(root)
+        if path in of_episodes or place.exists() or not (path.is_file() or path.is_symlink()):
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, place, follow_symlinks=False)
+
+
+def _marks(root: Path, episode: int) -> Path:
+    return root / "meta" / "marks" / f"episode-{episode:06d}.json"
 
 
 def _write_episodes(

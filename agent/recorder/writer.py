@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 
+from agent.data.delete import clear_away
 from agent.ipc import FrameLayout
 from agent.recorder.codec import choose_encoder
 from agent.recorder.config import RecordConfig
@@ -85,7 +86,12 @@ class EpisodeWriter:
         check_dataset(root, layout, fps, video=config.video)
         self.encoder = choose_encoder(config.vcodec)
         self._staging = Staging(self.root)
-        done = (self._staging.recover(), set_strays_aside(self.root))
+        done = (
+            # First: a full disk may have no room for the others.
+            clear_away(self.root),
+            self._staging.recover(),
+            set_strays_aside(self.root),
+        )
         self.repaired = [said for said in done if said]
         self.episodes, self.frames = self._count()
         self.recovered: list[Saved] = []

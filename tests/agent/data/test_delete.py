@@ -77,6 +77,34 @@ def test_statistics_are_those_of_what_is_left(root: Path) -> None:
     assert np.asarray(stats["observation.images.top"]["mean"]).shape == (3, 1, 1)
 
 
+def test_whatever_else_lies_there_stays(root: Path) -> None:
+    (root / "README.md").write_text("my card")
+    (root / "notes" / "calibration").mkdir(parents=True)
+    (root / "notes" / "calibration" / "arm.json").write_text("{}")
+    (root / "notes" / "gone").symlink_to("nowhere")
+    delete_episodes(root, [0, 1])
+    assert (root / "README.md").read_text() == "my card"
+    assert (root / "notes" / "calibration" / "arm.json").read_text() == "{}"
+    assert (root / "notes" / "gone").is_symlink()
+    assert {p.name for p in (root / "meta" / "marks").iterdir()} == {
+        "episode-000000.json",
+        "episode-000001.json",
+    }
+    assert len(list(root.rglob("*.mp4"))) == 2 * 2, "those of deleted episodes are gone"
+    assert marks(root) == [2, 3]
+
+
+def test_what_a_deletion_that_was_cut_off_left_is_removed_and_said(root: Path) -> None:
+    """The old folder, after the exchange: it holds what was deleted."""
+    left = Path(shutil.copytree(root, root.parent / ".episodes.thinned"))
+    again = writer(root)
+    (said,) = again.repaired
+    assert str(left) in said
+    assert not left.exists()
+    assert writer(root).repaired == []
+    assert marks(root) == [0, 1, 2, 3]
+
+
 def test_while_somebody_reads_nothing_is_deleted(root: Path) -> None:
     with reading(root), pytest.raises(DataError, match="read"):
         delete_episodes(root, [0])

@@ -27,6 +27,10 @@ STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
 SHORTEST_S = 1.0
 """Shorter than that no task is done: a key that was hit twice."""
 
+_ROWS_AMISS = ("file", "rows", "doubled", "number")
+"""What an episode may be rejected for that leaves no rows to hold a data set's statistics against.
+Beside other rejections they are: policies normalise by them also when episodes are left out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeReport:
@@ -125,8 +129,12 @@ def check_dataset(
             for name, seen in vectors.items():
                 if rows is not None:
                     seen.append(rows.vector(name))
-        if all(report.verdict is not Verdict.REJECTED for report in episodes):
-            findings += check_stats(root, {n: np.concatenate(v) for n, v in vectors.items() if v})
+        if not any(
+            f.rule in _ROWS_AMISS and f.weight is Weight.BAD for e in episodes for f in e.findings
+        ):
+            # Of one width in all episodes, that is: a column may be missing in some file.
+            whole = {n: v for n, v in vectors.items() if len({part.shape[1] for part in v}) == 1}
+            findings += check_stats(root, {n: np.concatenate(v) for n, v in whole.items()})
     return DatasetReport(info=info, findings=tuple(findings), episodes=tuple(episodes))
 
 
@@ -142,7 +150,7 @@ def check_episode(info: DatasetInfo, index: int) -> EpisodeReport:
 def _check_episode(
     info: DatasetInfo, episode: EpisodeInfo, cache: dict[Path, pa.Table]
 ) -> tuple[EpisodeReport, Rows | None]:
-    """The report, and its rows, each once; ``None`` where they can't be read."""
+    """The report, and its rows, each once; ``None`` where there are none or they can't be read."""
     found = check_task(episode.tasks)
     try:
         every = read_rows(episode, cache)
@@ -160,6 +168,9 @@ def _check_episode(
         fps=info.fps,
         same=every.copies() if len(rows) < len(every) else None,
     )
+    if not len(rows):
+        report = EpisodeReport(index=episode.index, length=episode.length, findings=tuple(found))
+        return report, None
     state, action = rows.vector(STATE), rows.vector(ACTION)
     found += check_motion(
         state,

@@ -39,8 +39,8 @@ class Rows:
         return np.asarray(self.table[TIME].to_numpy(), np.float64)
 
     def vector(self, name: str) -> NDArray[np.float32]:
-        """(N, D) of a vector feature; (N, 0) where there is none."""
-        if name not in self.table.schema.names:
+        """(N, D) of a vector feature; (N, 0) where there is none, or no row."""
+        if name not in self.table.schema.names or not len(self):
             return np.zeros((len(self), 0), np.float32)
         column = self.table[name].combine_chunks()
         flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -14,6 +15,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from agent.data.check.finding import Verdict, Weight
 from agent.data.check.gate import DatasetReport, check_dataset
 from agent.data.check.repair import repair
+from agent.data.check.sheet import draw_sheets
 from robots.errors import DataError
 from tests.agent.data.check.spoil import (
     double,
@@ -118,6 +120,15 @@ def test_rows_that_are_missing(copy: Path) -> None:
     assert rules(report, 2) == {"rows"}
 
 
+def test_an_episode_without_rows(copy: Path, tmp_path: Path) -> None:
+    rewrite_rows(copy, lambda table: table.filter(pc.not_equal(table["episode_index"], 1)))
+    report = check_dataset(copy)
+    assert [rules(report, e) for e in range(3)] == [set(), {"rows"}, set()]
+    assert "no rows, " in str(report.episodes[1].findings)
+    assert report.usable == [0, 2]
+    draw_sheets(report.info, report.episodes, tmp_path)
+
+
 def test_a_black_camera(copy: Path) -> None:
     spoil_video(copy, lambda n, picture: picture * 0 if n >= 280 else picture)
     report = check_dataset(copy)
@@ -214,6 +225,15 @@ def test_statistics_of_other_data_are_made_anew(copy: Path, tmp_path: Path) -> N
     assert report.usable == [0, 1, 2]
     repair(report, tmp_path / "mended")
     assert check_dataset(tmp_path / "mended").verdict is Verdict.CLEAN
+
+
+def test_statistics_are_looked_at_beside_an_episode_that_is_rejected(copy: Path) -> None:
+    spoil_video(copy, lambda n, picture: picture * 0 if n >= 280 else picture)
+    assert not check_dataset(copy).findings
+    (copy / "meta" / "stats.json").unlink()
+    report = check_dataset(copy)
+    assert report.verdict is Verdict.REJECTED
+    assert {f.rule for f in report.findings} == {"stats"}
 
 
 def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:

@@ -18,9 +18,13 @@ from robots.errors import ConfigError, LinkError
 _ORDERS: Mapping[str, tuple[str, dict[str, Any], str]] = {
     "stop": ("record_stop", {}, "save the open episode; no further ones"),
     "next": ("record_next", {}, "end and save the open episode now, or the pause after one"),
-    "discard": ("record_discard", {}, "drop the open episode; one of a number comes again"),
-    "success": ("mark", {"success": True}, "the open episode is a success"),
-    "failure": ("mark", {"success": False}, "the open episode is a failure"),
+    "discard": (
+        "record_discard",
+        {},
+        "drop the open episode, in the pause the last one; one of a number comes again",
+    ),
+    "success": ("mark", {"success": True}, "the open episode, or the last one, is a success"),
+    "failure": ("mark", {"success": False}, "the open episode, or the last one, is a failure"),
     "pause": ("pause", {}, "the arm holds; a leader with motors comes to its pose"),
     "correct": ("correct", {}, "the leader takes the arm; again: back to the pause"),
     "resume": ("resume", {}, "the policy goes on"),

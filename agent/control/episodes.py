@@ -128,6 +128,10 @@ class EpisodeSchedule:
             self.phase = Phase.RESET
         return True
 
+    def again(self) -> None:
+        """In the pause after an episode that was one of a number: it is recorded again."""
+        self.left += 1
+
     def stop(self) -> None:
         """No further episodes."""
         self.left = 0

@@ -55,6 +55,7 @@ class RecorderRole:
         self.episodes = 0
         self.frames = 0
         self._unanswered: set[int] = set()
+        self._dropping: set[int] = set()
 
     # What the loop calls -------------------------------------------------------------------
 
@@ -90,6 +91,26 @@ class RecorderRole:
             if save:
                 self._unanswered.add(self._open)
         self._open = None
+
+    def drop_episode(self, episode: int) -> None:
+        """Have an episode deleted that was ended and kept.
+
+        Args:
+            episode: Its number; the recorder that had it is still there.
+        """
+        if self._peer is not None:
+            self._peer.channel.send("episode_drop", episode=episode)
+            self._dropping.add(episode)
+
+    def mark_episode(self, episode: int, *, success: bool) -> None:
+        """Say what became of an episode that was ended and kept.
+
+        Args:
+            episode: As ``drop_episode``.
+            success: What became of it.
+        """
+        if self._peer is not None:
+            self._peer.channel.send("episode_mark", episode=episode, success=success)
 
     def tap(
         self,
@@ -143,8 +164,8 @@ class RecorderRole:
 
     @property
     def unsaved(self) -> int:
-        """Episodes that were ended and are not on the disk yet."""
-        return len(self._unanswered)
+        """Episodes that were ended and are not on the disk yet, or still there though dropped."""
+        return len(self._unanswered | self._dropping)
 
     @property
     def recording(self) -> bool:
@@ -184,6 +205,10 @@ class RecorderRole:
             self.episodes, self.frames = message.whole("episodes"), message.whole("frames")
             self._unanswered.discard(message.whole("episode"))
             self._emit("episode_saved", "an episode is on disk", **message.fields)
+        elif message.kind == "dropped":
+            self.episodes, self.frames = message.whole("episodes"), message.whole("frames")
+            self._forget(message.whole("episode"))
+            self._emit("recorder_dropped", message.text("message"), **_rest(message))
         elif message.kind == "load":
             self.waiting = message.whole("waiting")
             self.quality_steps = message.whole("quality_steps")
@@ -195,18 +220,23 @@ class RecorderRole:
             self._emit("recorder_room", message.text("message"), **_rest(message))
         elif message.kind in ("discarded", "failed"):
             self._ended(message)
-        elif message.kind in ("recovered", "checked", "repaired", "deleted", "quota"):
+        elif message.kind in ("recovered", "checked", "repaired", "deleted", "marked", "quota"):
             self._emit(f"recorder_{message.kind}", message.text("message"), **_rest(message))
 
     def _ended(self, message: Message) -> None:
         """An episode is over and not saved, whether or not control had ended it."""
         episode = message.fields.get("episode")
-        self._unanswered.discard(episode if isinstance(episode, int) else -1)
+        self._forget(episode)
         cause = str(message.fields.get("message", message.kind))
         self._emit(f"recorder_{message.kind}", cause, **_rest(message))
         if self._open is not None and episode == self._open:
             self._open = None
             self._on_gone()
+
+    def _forget(self, episode: Any) -> None:
+        """There is nothing to wait for."""
+        self._unanswered -= {episode}
+        self._dropping -= {episode}
 
     def on_lost(self, peer: Peer) -> None:
         if peer is not self._peer:
@@ -214,11 +244,16 @@ class RecorderRole:
         lost, self._open = self._open, None
         self._peer = None
         self.ready = False
+        told = "the recorder is gone; the arm goes on"
+        if lost is not None:
+            told += ", the next one recovers the open episode"
+        if self._dropping:
+            told += "; an episode that was to be dropped may still be in the data set"
         self._unanswered.clear()
+        self._dropping.clear()
         self._emit(
             "recorder_lost",
-            "the recorder is gone; the arm goes on"
-            + ("" if lost is None else ", the next one recovers the open episode"),
+            told,
             episode=lost,
         )
         self._on_gone()

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.control.arm import Observation
 from agent.control.driver import Step
-from agent.control.episodes import EpisodeSchedule, Trigger
+from agent.control.episodes import EpisodeSchedule, Phase, Trigger
 from agent.control.marks import EpisodeMarks
 from agent.control.recorder_role import RecorderRole
 from robots.errors import ConfigError
@@ -42,6 +42,8 @@ class Recording:
         self._episode = 0
         self._tick = 0
         self._marks: EpisodeMarks | None = None
+        # The episode before the next one begins, if it was kept and its recorder is still there.
+        self._last: int | None = None
         self._blind = False
 
     # Every tick ----------------------------------------------------------------------------
@@ -129,7 +131,7 @@ class Recording:
 
     def lost(self) -> None:
         """The recorder is gone, and with it the open episode: it is begun anew."""
-        self._marks = None
+        self._marks = self._last = None
         self.schedule.abandon()
 
     def close(self) -> None:
@@ -171,11 +173,17 @@ class Recording:
         self.schedule.finish()
 
     def discard(self) -> None:
-        """Drop the open episode; one of a number is recorded again.
+        """Drop the open episode, or in the pause the one before it; one of a number is recorded
+        again.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is neither.
         """
+        if self.schedule.phase is Phase.RESET and self._last is not None:
+            self._recorder.drop_episode(self._last)
+            self._last = None
+            self.schedule.again()
+            return
         if not self.schedule.discard():
             raise self._none("record_discard")
         self._end(save=False)
@@ -213,14 +221,18 @@ class Recording:
         self._end(save=True)
 
     def mark(self, *, success: bool) -> None:
-        """Say what became of the open episode; with the trigger ``success`` that ends it.
+        """Say what became of the open episode, which with the trigger ``success`` ends it, or
+        until the next one begins of the one before.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is neither.
         """
-        if self._marks is None:
+        if self._marks is not None:
+            self._marks.say(success=success)
+        elif self._last is not None:
+            self._recorder.mark_episode(self._last, success=success)
+        else:
             raise self._none("mark")
-        self._marks.say(success=success)
 
     def _none(self, order: str) -> ConfigError:
         return ConfigError("no episode is being recorded", field=order)
@@ -229,12 +241,14 @@ class Recording:
 
     def _begin(self, tick: int, task: str, trigger: str, before_s: float) -> None:
         self._episode += 1
+        self._last = None
         self._marks = EpisodeMarks(trigger)
         self._recorder.start_episode(self._episode, task, tick, before_s=before_s)
 
     def _end(self, *, save: bool) -> None:
         if self._marks is not None:
             self._recorder.end_episode(save=save, marks=self._marks.to_json())
+            self._last = self._episode if save else None
         self._marks = None
 
     def to_json(self) -> dict[str, Any]:

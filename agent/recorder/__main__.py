@@ -108,6 +108,10 @@ class Recorder:
             self._start(message)
         elif message.kind == "episode_end":
             self._end(message["episode"], save=message["save"], marks=message["marks"])
+        elif message.kind == "episode_drop":
+            self._saver.drop(message["episode"])
+        elif message.kind == "episode_mark":
+            self._saver.mark(message["episode"], success=message["success"])
 
     def _on_frame(self, message: Message) -> None:
         waiting_b = self._saver.waiting_b + (self._open.waiting_b if self._open else 0)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.data.check.gate import check_episode
+from agent.recorder.again import delete_newest, say_success
 from agent.recorder.disk import GB
 from agent.recorder.episode import OpenEpisode
 from agent.recorder.failures import FAILURES
@@ -24,6 +25,7 @@ from agent.recorder.marks import marks_path, read_marks, write_marks
 from agent.recorder.repair import set_aside
 from agent.recorder.retention import make_room, size_b
 from agent.recorder.writer import EpisodeWriter, Saved
+from robots.errors import DataError
 from robots.replay.info import read_claims
 
 logger = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ class Saver:
         self._quota_gb = quota_gb
         self._delete_unused = delete_unused
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._judged: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
+        self._judged: queue.SimpleQueue[tuple[int, int, int | None] | None] = queue.SimpleQueue()
         # Held by whoever goes by the numbers of episodes: deleting some changes those of others.
         self._numbering = threading.Lock()
         self._deleted = 0
@@ -77,6 +79,9 @@ class Saver:
         self._no_room_why = ""
         self._waiting: list[OpenEpisode] = []
         self._unsaved: list[_Job] = []
+        # By control's numbers: where episodes are, as numbers were then, and which nobody wants.
+        self._places: dict[int, tuple[int, int]] = {}
+        self._dropped: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="saver")
         self._judge = threading.Thread(target=self._run_judge, name="judge", daemon=True)
 
@@ -106,6 +111,15 @@ class Saver:
         self._waiting.append(episode)
         job = _Job(number, episode, whole)
         self._jobs.put(lambda: self._do(job))
+
+    def drop(self, number: int) -> None:
+        """Delete an episode that was handed to ``save``, whether it is saved by now or not."""
+        self._dropped.add(number)
+        self._jobs.put(lambda: self._drop(number))
+
+    def mark(self, number: int, *, success: bool) -> None:
+        """Keep what became of an episode that was handed to ``save``."""
+        self._jobs.put(lambda: self._mark(number, success))
 
     def again(self) -> None:
         """Try once more what could not be saved: there is room on the disk again."""
@@ -143,6 +157,10 @@ class Saver:
             job()
 
     def _do(self, job: _Job) -> None:
+        if job.number in self._dropped:
+            job.episode.drop()
+            self._waiting.remove(job.episode)
+            return
         began = time.monotonic()
         try:
             saved = self._save(job)
@@ -157,10 +175,59 @@ class Saver:
             if saved is None:
                 self._tell("discarded", episode=job.number, message="too short to keep")
             else:
+                self._places[job.number] = (saved.index, self._deleted)
                 self._tell("saved", **self._answer(job, saved, time.monotonic() - began))
-                self._have_judged(saved.index)
+                self._have_judged(saved.index, job.number)
                 self.make_room()
         self._waiting.remove(job.episode)
+
+    def _drop(self, number: int) -> None:
+        for job in [job for job in self._unsaved if job.number == number]:
+            self._unsaved.remove(job)
+            job.episode.drop()
+        try:
+            # It may be waited for: what is recorded meanwhile is kept in folders of its own.
+            with self._numbering:
+                if (index := self._index(number)) is not None:
+                    self._delete_newest(index)
+        except FAILURES as error:
+            logger.exception("an episode could not be deleted")
+            self._dropped.discard(number)
+            remedy = f"armada data delete {self._writer.root} --episodes={index}"
+            message = f"episode {index} is recorded again and stays: {error}. Later: {remedy}"
+            self._tell("failed", episode=number, message=message)
+            return
+        writer = self._writer
+        counts = {"episodes": writer.episodes, "frames": writer.frames}
+        self._tell("dropped", episode=number, message="it is recorded again", **counts)
+
+    def _delete_newest(self, index: int) -> None:
+        root = self._writer.root
+        if index != self._writer.episodes - 1:
+            raise DataError("isn't the newest any more", field="episode", value=index)
+        delete_newest(root, index)
+        self._writer.recount()
+
+    def _mark(self, number: int, success: bool) -> None:
+        became = "success" if success else "failure"
+        try:
+            with self._numbering:
+                if (index := self._index(number)) is None:
+                    raise DataError("it isn't saved", field="episode", value=number)
+                say_success(self._writer.root, index, success=success)
+        except FAILURES as error:
+            logger.exception("an episode could not be marked")
+            message = f"an episode could not be marked as a {became}: {error}"
+            self._tell("failed", episode=number, message=message)
+        else:
+            self._tell("marked", index=index, success=success, message=f"it is a {became}")
+
+    def _index(self, number: int) -> int | None:
+        """The number that an episode has now."""
+        if number not in self._places:
+            return None
+        index, deleted = self._places[number]
+        return index - (self._deleted - deleted)
 
     def _make_room(self) -> None:
         self._room_due = True
@@ -210,8 +277,8 @@ class Saver:
             "marks": saved.marks,
         }
 
-    def _have_judged(self, index: int) -> None:
-        self._judged.put((index, self._deleted))
+    def _have_judged(self, index: int, number: int | None = None) -> None:
+        self._judged.put((index, self._deleted, number))
 
     def _unjudged(self, index: int) -> bool:
         """Whether an episode has marks and no verdict. Marks that can't be read are set aside: what
@@ -234,7 +301,8 @@ class Saver:
         while (job := self._judged.get()) is not None:
             with self._numbering:
                 index = job[0] - (self._deleted - job[1])
-                if index >= 0:
+                # Of one that was dropped another may have the place by now.
+                if index >= 0 and job[2] not in self._dropped:
                     self._judge_or_tell(index)
             if self._room_due:
                 self.make_room()

@@ -58,7 +58,9 @@ class Rig:
         return status if status["pid"] != pid and status["ticks"] > 5 else None
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        lines = self.state.events.read_text().splitlines() if self.state.events.is_file() else []
+        text = self.state.events.read_text() if self.state.events.is_file() else ""
+        # The last line may be half written.
+        lines = text.split("\n")[:-1]
         return [e for e in map(json.loads, lines) if e["event"] == kind]
 
     def moves(self) -> bool:

@@ -82,6 +82,22 @@ def test_what_was_recorded_before_is_not_recorded_again(rig: Rig) -> None:
     order(rig.state, "record_stop", {})
 
 
+def test_an_episode_is_recorded_again_from_the_pause_after_it(rig: Rig) -> None:
+    order(rig.state, "record_start", {"episodes": 1})
+    wait_until(lambda: rig.status()["recording"], timeout_s=60, what="an episode is begun")
+    wait_until(lambda: not rig.status()["unsaved_episodes"], what="those before are saved")
+    episodes = rig.status()["episodes"]
+    order(rig.state, "record_next", {})
+    wait_until(lambda: rig.status()["phase"] == "reset", what="it is ended")
+    order(rig.state, "record_discard", {})
+    wait_until(lambda: rig.events("recorder_dropped"), timeout_s=60, what="it is gone")
+    assert rig.status()["episodes_left"] == 1
+    wait_until(lambda: rig.status()["recording"], timeout_s=60, what="it is begun again")
+    order(rig.state, "record_discard", {})
+    order(rig.state, "record_stop", {})
+    assert rig.status()["episodes"] == episodes
+
+
 def test_a_control_that_refuses_after_a_restart_is_tried_until_it_does_not(rig: Rig) -> None:
     home = rig.status()["home"]
     rig.power.do("dead", id=6)

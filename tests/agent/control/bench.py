@@ -184,7 +184,9 @@ class Bench:
         handover = fields.pop("handover", HandoverConfig(blend_s=0.0))
         before_s = fields.pop("before_s", 0.0)
         schedule = EpisodeSchedule(
-            fields.pop("episode_ticks", 20), 5, fields.pop("trigger", Trigger.SCHEDULE)
+            fields.pop("episode_ticks", 20),
+            fields.pop("reset_ticks", 5),
+            fields.pop("trigger", Trigger.SCHEDULE),
         )
         given: dict[str, Any] = {"duration_s": 0.0, "park": True, "tally": None} | fields
         self.loop = ControlLoop(
@@ -238,6 +240,9 @@ class Bench:
         wait_until(lambda: self.recorder.ready)
         self._recorders.append(recorder)
         return recorder
+
+    def lose_recorder(self) -> None:
+        self._recorders.pop().close()
 
     def hear(self, kind: str) -> dict[str, Any]:
         def heard() -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ class Tape:
         self.begun: list[dict[str, Any]] = []
         self.ended: list[dict[str, Any]] = []
         self.frames: list[int] = []
+        self.said: list[tuple[str, int]] = []
 
     def hear(self, what: Callable[[], object]) -> None:
         def heard() -> object:
@@ -41,6 +42,8 @@ class Tape:
                     self.begun.append(message.fields)
                 elif message.kind == "episode_end":
                     self.ended.append(message.fields)
+                elif message.kind in ("episode_drop", "episode_mark"):
+                    self.said.append((message.kind, message["episode"]))
             return what()
 
         wait_until(heard, timeout_s=30)
@@ -164,3 +167,53 @@ def test_a_discarded_episode_is_not_saved_and_comes_again(make: Callable[..., Be
     bench.order(bench.loop.recording.finish)
     tape.hear(lambda: len(tape.ended) == 2)
     assert tape.ended[1]["save"]
+
+
+def test_in_the_pause_the_last_episode_may_be_marked_and_recorded_again(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make(episode_ticks=20, reset_ticks=LONG)
+    tape = Tape(bench)
+    recording = bench.loop.recording
+    bench.order(lambda: recording.start(1))
+    tape.hear(lambda: tape.ended)
+    bench.order(lambda: recording.mark(success=False))
+    bench.order(recording.discard)
+    tape.hear(lambda: tape.said == [("episode_mark", 1), ("episode_drop", 1)])
+    assert recording.schedule.left == 1
+    for order in (recording.discard, lambda: recording.mark(success=True)):
+        with pytest.raises(ConfigError, match="no episode"):
+            bench.order(order)
+    bench.order(recording.finish)
+    tape.hear(lambda: len(tape.ended) == 2)
+    assert recording.schedule.left == 0
+
+
+def test_a_dropped_one_is_not_followed_by_the_one_before_it(make: Callable[..., Bench]) -> None:
+    bench = make(episode_ticks=LONG, reset_ticks=LONG)
+    tape = Tape(bench)
+    recording = bench.loop.recording
+    bench.order(lambda: recording.start(2))
+    tape.hear(lambda: tape.begun)
+    bench.order(recording.finish)
+    tape.hear(lambda: tape.ended)
+    bench.order(recording.finish)
+    tape.hear(lambda: len(tape.begun) == 2)
+    bench.order(recording.discard)
+    tape.hear(lambda: len(tape.ended) == 2)
+    with pytest.raises(ConfigError, match="no episode"):
+        bench.order(recording.discard)
+    assert not tape.said
+
+
+def test_what_a_lost_recorder_saved_is_not_the_next_one_s_to_drop(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make(episode_ticks=20, reset_ticks=LONG)
+    tape = Tape(bench)
+    bench.order(lambda: bench.loop.recording.start(1))
+    tape.hear(lambda: tape.ended)
+    bench.lose_recorder()
+    bench.hear("recorder_lost")
+    with pytest.raises(ConfigError, match="no episode"):
+        bench.order(bench.loop.recording.discard)

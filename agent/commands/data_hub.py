@@ -26,17 +26,16 @@ def push_dataset(argv: list[str]) -> int:
     from robots.replay.locate import locate
 
     config = parse(PushConfig, argv, prog="armada data push", positional=("dataset",))
-    root = locate(config.dataset) if config.dataset else None
-    repo_id = config.repo_id or (kept_name(root) if root else "")
-    if root is None or not repo_id:
-        raise ConfigError(
-            "is missing",
-            field="dataset" if root is None else "--repo_id",
-            remedy="armada data push FOLDER --repo_id=NAME/DATASET",
-        )
+    repo_id = config.repo_id or kept_name(Path(config.dataset).expanduser())
+    for flag, value in (("dataset", config.dataset), ("--repo_id", repo_id)):
+        if not value:
+            raise ConfigError(
+                "is missing", field=flag, remedy="armada data push FOLDER --repo_id=NAME/DATASET"
+            )
     # Each request is logged otherwise.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     console = Console(soft_wrap=True, highlight=False)
+    root = locate(config.dataset)
     with leaving(root) as what:
         if not config.unclean:
             _refuse_unclean(what, root)

@@ -13,17 +13,18 @@ _JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_r
 
 
 def promote(argv: list[str]) -> int:
-    """Make a model current."""
+    """Make a model current; a release is on probation then."""
     from agent.commands.models_config import PromoteConfig
+    from agent.commands.models_release import home
     from agent.commands.parsing import parse
     from agent.policy.store import ModelStore
+    from agent.releases.take import take
 
     config = parse(PromoteConfig, argv, prog="armada models promote", positional=("model",))
     if not config.model:
         raise ConfigError("is missing", field="model", remedy="`armada models list` shows them")
-    store = ModelStore(config.state.models)
-    model = store.promote(named(store, config.model), reason=config.reason)
-    return say(config.json, "current", model)
+    model = named(ModelStore(config.state.models), config.model)
+    return say(config.json, "current", take(home(config), model, reason=config.reason))
 
 
 def rollback(argv: list[str]) -> int:

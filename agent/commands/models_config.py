@@ -86,7 +86,8 @@ class TrustConfig(StoreConfig):
 
 @dataclass(kw_only=True)
 class PromoteConfig(StoreConfig):
-    """Make a model current; a running agent swaps to it at the next chunk."""
+    """Make a model current; a running agent swaps to it at the next chunk, and a release is on
+    probation then."""
 
     # candidate, previous, or the beginning of a digest.
     model: str = ""

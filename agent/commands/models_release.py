@@ -40,6 +40,7 @@ def pin(argv: list[str]) -> int:
     from agent.policy.store import ModelStore
     from agent.releases.ledger import Pin, ReleaseLedger
     from agent.releases.origin import release_of
+    from agent.releases.take import take
 
     config = parse(PinConfig, argv, prog="armada models pin", positional=("model",))
     store = ModelStore(config.state.models)
@@ -50,7 +51,7 @@ def pin(argv: list[str]) -> int:
     )
     current = store.current
     if current is None or current.path != model.path:
-        store.promote(model, reason=f"pinned: {config.reason}")
+        take(home(config), model, reason=f"pinned: {config.reason}")
     return say(config.json, "pinned", model)
 
 

@@ -230,9 +230,15 @@ class ModelStore:
             self._prune(_KEEP)
             return model
 
-    def promote(self, model: str | StoredModel, *, reason: str = "") -> StoredModel:
-        """Make a model, or the newest one of a digest, current, after reading it through; what was
-        current is now previous.
+    def promote(
+        self, model: str | StoredModel, *, reason: str = "", previous: StoredModel | None = None
+    ) -> StoredModel:
+        """Make a model, or the newest one of a digest, current, after reading it through.
+
+        Args:
+            model: Which.
+            reason: Why, for the history.
+            previous: What is rolled back to; ``None``: what was current.
 
         Raises:
             ModelError: there is no such model, or it is damaged.
@@ -243,10 +249,11 @@ class ModelStore:
             before = self.current
             if before is None or before.path != model.path:
                 # In this order a crash in between loses the way back by two, not the way back.
-                if before is not None:
-                    self._point("previous", before)
+                back = previous or before
+                if back is not None:
+                    self._point("previous", back)
                 self._point("current", model)
-                self._log("promote", model, before=before and before.digest, reason=reason)
+                self._log("promote", model, before=back and back.digest, reason=reason)
             pending = self.pending
             if pending is not None and pending.path == model.path:
                 (self.root / "candidate").unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from agent.data.open import open_info
@@ -13,7 +12,7 @@ from agent.policy.store import ModelStore, StoredModel
 from agent.releases.gate import Action, action, judge
 from agent.releases.origin import pooled_of, release_of
 from agent.releases.outcome import OFFERED, REFUSED, TAKEN, WAITS
-from agent.releases.probation import Order
+from agent.releases.take import take
 from agent.releases.transfer import Emit
 from agent.training.home import Home
 from agent.training.processors import load_with_own_processors, own_stats
@@ -38,8 +37,7 @@ def consider(home: Home, candidate: StoredModel, emit: Emit) -> int:
             another normaliser than the one that the candidate was trained with.
         DataError: the robot's episodes can't be read.
     """
-    store = ModelStore(home.state.models)
-    current = store.current
+    current = ModelStore(home.state.models).current
     about: dict[str, Any] = {"version": release_of(candidate), "digest": candidate.digest}
     if current is not None and current.digest == candidate.digest:
         emit("release_current", reason="it is what this robot runs", **about)
@@ -61,24 +59,9 @@ def consider(home: Home, candidate: StoredModel, emit: Emit) -> int:
     if not home.releases.auto:
         emit("release_offered", reason=judgement.reason, **about)
         return OFFERED
-    _take(home, store, candidate, current, judgement.reason)
+    take(home, candidate, reason=f"release {release_of(candidate)}: {judgement.reason}")
     emit("release_promoted", reason=judgement.reason, **about)
     return TAKEN
-
-
-def _take(
-    home: Home, store: ModelStore, model: StoredModel, before: StoredModel | None, reason: str
-) -> None:
-    if before is not None:
-        # First its probation: no crash in between lets it drive unwatched.
-        order = Order(
-            digest=model.digest,
-            version=release_of(model),
-            previous=before.digest,
-            since=time.time(),
-        )
-        order.write(home.state.probation)
-    store.promote(model, reason=f"release {release_of(model)}: {reason}")
 
 
 def _heldout(home: Home) -> list[int]:

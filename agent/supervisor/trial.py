@@ -76,6 +76,7 @@ class Trial:
         Called for every model that becomes current; a trial of another one ends here.
         """
         self._current = digest
+        left, known = self._order, self._progress
         if self._order is not None and self._order.digest != digest:
             self._leave(self._order)
         order = Order.read(self._state.probation)
@@ -84,6 +85,9 @@ class Trial:
         progress = Progress.read(self._state.probation_progress, order)
         if progress.ended or self._order == order:
             return self._order == order and self._config.keep_previous
+        if left is not None and known is not None and left.previous == order.previous:
+            # Both are compared with the same model, whose behaviour is known.
+            progress.usual = progress.usual or known.usual
         self._order, self._progress, self._watch = order, progress, None
         self._emit(
             "release_on_probation",
@@ -102,7 +106,7 @@ class Trial:
             self._usual.note(counts)
             return
         if counts is not None and counts.digest != order.digest:
-            if self._watch is None:
+            if self._watch is None and counts.digest == order.previous:
                 # The model before still drives: the release's worker warms up.
                 self._usual.note(counts)
             counts = None

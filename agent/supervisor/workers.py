@@ -76,6 +76,8 @@ class PolicyWorkers:
         self._order = order
         self._workers: dict[int, Child] = {}
         self._kept: dict[int, str] = {}
+        self._models: dict[int, str] = {}
+        """Generation to digest, of all that were started."""
         spec = children.remote()
         self._remote = None if spec is None else Child(spec)
         self._remote_started = False
@@ -166,10 +168,16 @@ class PolicyWorkers:
         trial = self._on_trial(model.digest)
         if self._goes_back_to(model.digest):
             return
+        previous = self._store.previous
+        if previous is not None and self._goes_back_to(previous.digest):
+            # What is left was on probation itself, and nobody watches it any more: the model that
+            # both are rolled back to drives until the new one is ready.
+            before = previous.digest
         self._kept.clear()
-        if trial and before:
+        if trial and previous is not None and previous.digest == before:
             self._kept[self._generation] = before
         self._generation = self._started = self._started + 1
+        self._models[self._generation] = model.digest
         child = Child(self._children.policy(model, self._generation, trial=bool(self._kept)))
         child.try_start()
         self._workers[self._generation] = child
@@ -187,6 +195,10 @@ class PolicyWorkers:
             child = self._workers.get(generation)
             if kept == digest and child is not None and child.alive:
                 self._order("end_trial", {"generation": self._generation, "keep": False})
+                left = self._workers.get(self._generation)
+                if left is not None and self._generation > self._proved_generation:
+                    # Control may not know it yet, and would take it for the newest one later.
+                    left.signal(signal.SIGKILL)
                 self._generation = generation
                 self._kept.clear()
                 return True
@@ -227,10 +239,11 @@ class PolicyWorkers:
             self._emit("rollback_failed", f"{error} ({why})")
             return
         del self._workers[generation]
-        if self._workers:
-            # The worker that still serves has this model: nothing to start.
+        serves = [g for g in self._workers if self._models[g] == model.digest]
+        if serves:
+            # Nothing to start.
             self._digest = model.digest
             self._on_trial(model.digest)
-            self._generation = max(self._workers)
+            self._generation = max(serves)
             self._kept.clear()
         self._emit("rolled_back", f"the new model does not load: {why}", digest=model.digest)

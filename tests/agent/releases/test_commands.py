@@ -13,6 +13,7 @@ from agent.policy.compare import compare
 from agent.policy.load import load_policy
 from agent.policy.merge import merge
 from agent.releases.ledger import ReleaseLedger
+from agent.releases.probation import Order
 from agent.releases.pull import PinnedError
 from robots.errors import ConfigError, ModelError
 from tests.agent.releases.conftest import Robot, Server
@@ -87,6 +88,21 @@ def test_a_pinned_robot_takes_nothing(run: Any, server: Server, robot: Robot) ->
     assert (pin.version, pin.digest) == (1, current.digest)
     assert run("rollback", asks=False) == 0
     assert robot.store.current == before
+
+
+def test_a_release_that_is_promoted_by_hand_is_on_probation(
+    run: Any, server: Server, robot: Robot
+) -> None:
+    server.train("int8")
+    release, before = robot.puller.pull(), robot.store.current
+    assert before is not None
+
+    assert run("promote", "candidate", asks=False) == 0
+
+    order = Order.read(robot.home.state.probation)
+    assert order is not None
+    assert (order.digest, order.version, order.previous) == (release.digest, 1, before.digest)
+    assert robot.store.current == release
 
 
 def test_a_new_key_is_trusted_before_the_server_has_it(

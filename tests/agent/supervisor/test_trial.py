@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from agent.paths import StateDir
+from agent.policy import weights
+from agent.policy.load import LoadedPolicy
+from agent.policy.merge import merge
 from agent.policy.store import ModelStore, StoredModel
 from agent.releases.owner import ReleasesConfig
 from agent.releases.probation import Order
@@ -81,6 +84,14 @@ class Fleet:
 @pytest.fixture
 def fleet(tmp_path: Path, tiny_policy: Path, other_policy: Path) -> Fleet:
     return Fleet(tmp_path, tiny_policy, other_policy)
+
+
+@pytest.fixture
+def third(fleet: Fleet, tiny_policy: Path, loaded: LoadedPolicy, tmp_path: Path) -> StoredModel:
+    """The release after the one that the fleet has."""
+    tensors = {k: v + 2 for k, v in weights.trainable(loaded.policy).items()}
+    merge(tiny_policy, tensors, tmp_path / "third")
+    return fleet.store.add(tmp_path / "third", origin="a release")
 
 
 def drive(fleet: Fleet, model: StoredModel, times: int, **driving: Any) -> None:
@@ -189,6 +200,26 @@ def test_no_probation_and_no_worker_kept_are_the_owners_to_ask_for(fleet: Fleet)
     fleet.start(ReleasesConfig(keep_previous=False))
     assert not fleet.follow()
     assert fleet.kinds == ["release_on_probation"]
+
+
+def test_a_release_that_follows_one_on_probation_is_compared_with_the_model_before_both(
+    fleet: Fleet, third: StoredModel
+) -> None:
+    drive(fleet, fleet.old, 10)
+    fleet.take()
+    drive(fleet, fleet.new, 2)
+    fleet.start()  # so that nothing but the progress knows what was usual
+    drive(fleet, fleet.new, 2)
+    assert fleet.take(third)
+    assert fleet.kinds[-2:] == ["release_left", "release_on_probation"]
+    # One may drive on while the other loads: that says nothing of what is usual.
+    drive(fleet, fleet.new, 10, trips=15)
+    drive(fleet, third, 1, trips=15)
+    kind, _, data = fleet.last
+    assert (kind, data["digest"], data["previous"]) == (
+        "release_rolled_back", third.digest, fleet.old.digest,
+    )  # fmt: skip
+    assert (data["usual"]["ticks"], data["usual"]["trips"]) == (150, 0)
 
 
 def test_an_operators_rollback_is_told_as_one(fleet: Fleet) -> None:

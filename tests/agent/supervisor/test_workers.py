@@ -262,10 +262,12 @@ def release(rig: Rig, tiny_policy: Path, loaded: LoadedPolicy, tmp_path: Path) -
     return rig.store.add(tmp_path / "release", origin="a release")
 
 
-def _take(rig: Rig, release: StoredModel, *, keep: bool) -> int:
+def _take(
+    rig: Rig, release: StoredModel, *, keep: bool, previous: StoredModel | None = None
+) -> int:
     """The pid of a release's worker, which has proved itself."""
     rig.on_trial = keep
-    rig.store.promote(release)
+    rig.store.promote(release, previous=previous)
     rig.until(lambda: len(rig.pids()) == 2)
     pid = rig.pids()[-1]
     rig.workers.proved(pid)
@@ -312,6 +314,59 @@ def test_a_release_that_is_kept_lets_the_worker_before_go(rig: Rig, release: Sto
     rig.workers.settle()
     assert rig.orders == [(2, True)]
     assert rig.store.current == release
+
+
+def test_a_release_on_probation_that_is_followed_by_another_is_left_for_the_model_before_both(
+    rig: Rig, release: StoredModel
+) -> None:
+    good, pid = rig.store.current, _serves(rig)
+    assert good is not None
+    left = _take(rig, release, keep=True)
+    rig.children.bad_argv = [sys.executable, "-c", _LOADS]
+    rig.on_trial = True
+    rig.store.promote(rig.children.bad, previous=good)
+    rig.until(lambda: rig.children.trials == [2, 3])
+    # Control retires it, and asks the first one meanwhile.
+    assert rig.orders == [(2, False)]
+    os.kill(left, signal.SIGTERM)
+    rig.until(lambda: left not in rig.pids())
+    rig.workers.proved(rig.pids()[-1])
+
+    assert rig.workers.give_up("it trips") is None
+
+    assert (rig.store.current, rig.orders[1]) == (good, (3, False))
+    assert rig.workers.generation == 1
+    assert pid in rig.pids()
+
+
+def test_when_that_other_does_not_load_the_one_that_was_left_does_not_come_back(
+    rig: Rig, release: StoredModel
+) -> None:
+    good, pid = rig.store.current, _serves(rig)
+    assert good is not None
+    left = _take(rig, release, keep=False)
+    os.kill(pid, signal.SIGTERM)
+    rig.until(lambda: rig.pids() == [left])
+    rig.store.promote(rig.children.bad, previous=good)
+    rig.until(lambda: rig.heard("rolled_back"))
+    assert rig.store.current == good
+    # It serves until the model before both is loaded again.
+    rig.until(lambda: len(rig.pids()) == 2)
+    assert rig.workers.generation == 4
+
+
+def test_one_that_is_given_up_before_it_was_ready_does_not_get_there(
+    rig: Rig, release: StoredModel
+) -> None:
+    """Control, which doesn't know it yet, would ask it as the newest one."""
+    pid = _serves(rig)
+    rig.on_trial = True
+    rig.store.promote(release)
+    rig.until(lambda: len(rig.pids()) == 2)
+    rig.store.rollback(reason="the operator")
+    rig.until(lambda: rig.pids() == [pid])
+    assert rig.workers.generation == 1
+    assert not rig.heard("process_restarted")
 
 
 def test_with_nothing_to_go_back_to_a_release_stays(rig: Rig) -> None:

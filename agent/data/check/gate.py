@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from agent.data.check.finding import Finding, Verdict, Weight, verdict
 from agent.data.check.look import look_at_images, look_at_video
 from agent.data.check.rows import Rows, read_rows
+from agent.data.check.rules.marks import check_marks
 from agent.data.check.rules.motion import check_motion
 from agent.data.check.rules.pictures import Seen, check_pictures
 from agent.data.check.rules.rows import check_rows
 from agent.data.check.rules.words import check_cameras, check_task
 from agent.data.check.stats import check_stats
 from agent.data.lock import reading
+from agent.recorder.marks import PICTURE_QUALITY
 from robots.replay.info import DatasetInfo, EpisodeInfo, read_claims
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
@@ -179,6 +181,9 @@ def _check_episode(
         action_names=info.names(ACTION) if action.shape[1] else (),
         fps=info.fps,
     )
+    quality = rows.vector(PICTURE_QUALITY)
+    known = quality.shape[1] and PICTURE_QUALITY in info.features
+    found += check_marks(quality, info.names(PICTURE_QUALITY) if known else (), rows.fault)
     if len(rows) < SHORTEST_S * info.fps:
         detail = f"{len(rows)} frames are less than {SHORTEST_S:g} s"
         found.append(Finding(rule="short", weight=Weight.BAD, detail=detail))

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from agent.recorder.marks import FAULT
 from robots.replay.info import EpisodeInfo
 
 EPISODE, FRAME, INDEX, TIME = "episode_index", "frame_index", "index", "timestamp"
@@ -39,12 +40,20 @@ class Rows:
         return np.asarray(self.table[TIME].to_numpy(), np.float64)
 
     def vector(self, name: str) -> NDArray[np.float32]:
-        """(N, D) of a vector feature; (N, 0) where there is none, or no row."""
+        """(N, D) of a feature of numbers; (N, 0) where there is none, or no row."""
         if name not in self.table.schema.names or not len(self):
             return np.zeros((len(self), 0), np.float32)
         column = self.table[name].combine_chunks()
-        flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32)
+        if pa.types.is_nested(column.type):
+            # LeRobot keeps a feature of one number as that number.
+            column = column.flatten()
+        flat = np.asarray(column.to_numpy(zero_copy_only=False), np.float32)
         return flat.reshape(len(self), -1)
+
+    @property
+    def fault(self) -> NDArray[np.bool_]:
+        """(N,) whether a row is not to be learned from; empty where nobody said."""
+        return self.vector(FAULT).reshape(-1) > 0
 
     def first(self) -> Rows:
         """Each frame index once: its first row."""

@@ -199,7 +199,7 @@ class Play:
 
     def _await_release(self, outcomes: list[Outcome], stage: Stage, watch: FleetWatch) -> None:
         self._act("The release is pulled, verified, compared and swapped in while the arms move")
-        decided = ("release_promoted", "release_refused", "release_given_up")
+        decided = ("release_promoted", "release_refused")
 
         def swapped() -> bool:
             for outcome in outcomes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -12,14 +13,20 @@ from pathlib import Path
 
 from agent.link.config import LinkConfig
 from agent.link.messages import ReleaseNotice
-from agent.releases.outcome import FAILED, OFFERED, PINNED, REFUSED, TAKEN, WAITS
+from agent.releases.outcome import FAILED, LATER, OFFERED, PINNED, REFUSED, TAKEN, WAITS
 from agent.supervisor.child import die_with_parent
 from robots.errors import LinkError
 
 logger = logging.getLogger(__name__)
 
 _RETRIES_S = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
+"""Then as often as at last, for as long as no newer release is announced."""
+
 _LINE_MAX = 1 << 20
+
+_SILENT_S = 3600.0
+"""A pull that says nothing for longer hangs. It speaks after each file and each episode; one that
+fetches over a line so slow that a file takes longer goes on where it was ended."""
 
 _WAIT_S = 1800.0
 """Until a release that waits for more episodes is looked at again."""
@@ -35,13 +42,11 @@ class _Wish:
 
     Args:
         version: Its number; 0: the latest.
-        server: Who has it.
         key: Of the notice that told of it; empty: the operator's order.
         tries: How often it failed.
     """
 
     version: int
-    server: str
     key: str = ""
     tries: int = 0
 
@@ -51,8 +56,8 @@ class ReleasePuller:
 
     A release that was decided upon (taken or refused) is not pulled again by its notice, nor one
     that was rolled back; the order to pull does. One that waits for more episodes is looked at
-    again now and then. One that could not be fetched is tried again, more and more slowly, unless a
-    newer one was announced meanwhile; one that can't be taken (:data:`FAILED`) isn't until the link
+    again now and then. One that could not be fetched is tried again, more and more slowly, until a
+    newer one is announced; one that can't be taken (:data:`FAILED`) isn't until the link
     starts anew: trying costs as much as succeeding, and what is wrong needs somebody.
 
     Args:
@@ -78,7 +83,7 @@ class ReleasePuller:
         self._server = self._config.server or notice.address
         if key not in self._decided and key not in self._open | self._failed:
             self._open.add(key)
-            self._want(_Wish(version=notice.version, server=self._server, key=key))
+            self._want(_Wish(version=notice.version, key=key))
 
     def order(self, version: int) -> str:
         """The operator wants a release (0: the latest); returns who will be asked.
@@ -92,7 +97,7 @@ class ReleasePuller:
                 field="pull",
                 remedy="Give --federation.server",
             )
-        self._want(_Wish(version=version, server=self._server))
+        self._want(_Wish(version=version))
         return self._server
 
     def _want(self, wish: _Wish) -> None:
@@ -116,20 +121,18 @@ class ReleasePuller:
             elif status == FAILED:
                 self._failed.add(wish.key)
                 self._open.discard(wish.key)
-            elif wish.tries < len(_RETRIES_S):
-                again = replace(wish, tries=wish.tries + 1)
-                loop = asyncio.get_running_loop()
-                loop.call_later(_RETRIES_S[wish.tries], self._want, again)
             else:
-                self._open.discard(wish.key)
-                self._emit("release_given_up", "it could not be pulled; the next notice tries anew")
+                again = replace(wish, tries=wish.tries + 1)
+                wait_s = _RETRIES_S[min(wish.tries, len(_RETRIES_S) - 1)]
+                asyncio.get_running_loop().call_later(wait_s, self._want, again)
 
     async def _pull(self, wish: _Wish) -> int:
         config = self._config
         command = [
             *config.release_command,
             f"--state_dir={config.state_dir}",
-            f"--server={wish.server}",
+            # Who announced it last: what is tried for long may have moved.
+            f"--server={self._server}",
             f"--version={wish.version}",
             f"--dataset-root={config.dataset_root}",
         ]
@@ -151,9 +154,20 @@ class ReleasePuller:
             return FAILED
         assert process.stdout is not None
         try:
-            async for line in process.stdout:
+            while line := await asyncio.wait_for(process.stdout.readline(), _SILENT_S):
                 self._pass_on(line)
-            return await process.wait()
+            status = await asyncio.wait_for(process.wait(), _SILENT_S)
+            if status < 0:
+                # By the kernel when memory is short, say: it had no time to tell why.
+                cause = f"its pull was killed by signal {-status}"
+                self._emit("release_delayed", cause, version=wish.version)
+            return status
+        except TimeoutError:
+            cause = f"its pull said nothing for {_SILENT_S:g} s and was killed"
+            self._emit("release_delayed", cause, version=wish.version)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            return LATER
         except ValueError:
             self._emit("release_failed", f"{command[0]} says lines longer than {_LINE_MAX} B")
             return FAILED
@@ -171,6 +185,8 @@ class ReleasePuller:
             logger.warning("not an event: %r", line[:200])
             return
         kind = str(said.get("event", "release"))
+        if kind == "alive":
+            return
         data = {k: v for k, v in said.items() if k not in ("event", "time", "reason")}
         self._emit(kind, str(said.get("reason", kind.replace("_", " "))), **data)
 

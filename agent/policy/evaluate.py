@@ -8,7 +8,7 @@ episodes it says which one is nearer to what the operator did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def open_loop_error(
     *,
     rename_map: Mapping[str, str] | None = None,
     seed: int = 0,
+    measured: Callable[[], None] = lambda: None,
 ) -> list[EpisodeError]:
     """Measure a policy on recorded episodes.
 
@@ -74,6 +75,7 @@ def open_loop_error(
         episodes: Which episodes; ``None``: all.
         rename_map: Keys of the data set to keys of the policy.
         seed: Of the noise.
+        measured: Called after each episode: many of them take long on a small host.
 
     Raises:
         DataError: the data set can't be read or has no such episode.
@@ -90,9 +92,11 @@ def open_loop_error(
             )
     layout = dataset_layout(recording, action_names(loaded.config))
     check_fit(loaded.config, layout, rename_map or {}, of="the data set")
-    return [
-        _episode_error(loaded, recording, layout, episode, rename_map, seed) for episode in chosen
-    ]
+    results = []
+    for episode in chosen:
+        results.append(_episode_error(loaded, recording, layout, episode, rename_map, seed))
+        measured()
+    return results
 
 
 def deviation(one: Sequence[EpisodeError], other: Sequence[EpisodeError]) -> float:

@@ -1,5 +1,6 @@
 """Takes a release: ``python -m agent.releases --state_dir=… --server=…``, in a process of its own,
-niced. It prints one JSON line an event.
+niced. It prints one JSON line an event, and ``{"event": "alive"}`` after each episode that a model
+was measured on.
 
 ======  ========================================================================================
 status  means
@@ -10,7 +11,8 @@ status  means
 4       left alone: the robot is pinned to what it has
 5       the candidate waits until there are episodes enough to compare it on
 6       it passed, and waits for ``armada models promote`` since ``--releases.auto=false``
-75      the server couldn't be reached, or the disk was full: the same may succeed later
+75      the server couldn't be reached, the disk was full, or something unforeseen, such as too
+        little memory: the same may succeed later
 ======  ========================================================================================
 """
 
@@ -56,14 +58,6 @@ def main(argv: list[str]) -> int:
     """Pull and consider one release; the exit status."""
     args = _parse(argv)
     os.nice(10)
-    state = StateDir(args.state_dir)
-    home = Home.of(
-        {
-            "name": args.state_dir.name,
-            "state-dir": str(args.state_dir),
-            "dataset-root": str(args.dataset_root or state.default_dataset),
-        }
-    )
 
     def emit(kind: str, **data: Any) -> None:
         line = json.dumps({"event": kind, "time": time.time(), **data})
@@ -73,12 +67,13 @@ def main(argv: list[str]) -> int:
 
     about = {"version": args.version} if args.version else {}
     try:
+        home = _home(args)
         keys = configured_keys(args.release_key or home.release_key)
         ca = args.root_certificates or home.root_certificates
         with FleetClient(args.server, ca, token=home.token()) as client:
             puller = Puller(client, home, emit, keys=keys)
             model = puller.pull(args.version, announced=args.announced)
-            return consider(home, model, emit)
+            return consider(home, model, emit, alive=lambda: emit("alive"))
     except PinnedError as error:
         emit("release_ignored", reason=str(error), **about)
         return PINNED
@@ -91,6 +86,22 @@ def main(argv: list[str]) -> int:
     except ArmadaError as error:
         emit("release_failed", reason=str(error), **about)
         return FAILED
+    except Exception as error:
+        # Whatever it is, the server hears of it; a traceback stays on this host.
+        logging.getLogger(__name__).exception("unforeseen")
+        emit("release_failed", reason=f"{type(error).__name__}: {error}", **about)
+        return LATER
+
+
+def _home(args: argparse.Namespace) -> Home:
+    default = StateDir(args.state_dir).default_dataset
+    return Home.of(
+        {
+            "name": args.state_dir.name,
+            "state-dir": str(args.state_dir),
+            "dataset-root": str(args.dataset_root or default),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from agent.data.open import open_info
@@ -18,7 +19,9 @@ from agent.training.home import Home
 from agent.training.processors import load_with_own_processors, own_stats
 
 
-def consider(home: Home, candidate: StoredModel, emit: Emit) -> int:
+def consider(
+    home: Home, candidate: StoredModel, emit: Emit, alive: Callable[[], None] = lambda: None
+) -> int:
     """Compare the candidate with what is current, and take it, refuse it, or leave it waiting.
 
     Both are measured on the same held-out episodes with the same noise. What is taken is on
@@ -28,6 +31,7 @@ def consider(home: Home, candidate: StoredModel, emit: Emit) -> int:
         home: The robot's state, episodes and settings.
         candidate: A model of its store.
         emit: Where the decision goes, with its numbers.
+        alive: Called after each episode, for whoever wonders whether this hangs.
 
     Returns:
         One of :mod:`agent.releases.outcome`.
@@ -46,7 +50,9 @@ def consider(home: Home, candidate: StoredModel, emit: Emit) -> int:
         _load(home, candidate, pooled)
     heldout = _heldout(home) if current is not None else []
     judgement = judge(
-        _errors(home, candidate, heldout), _errors(home, current, heldout), home.releases
+        _errors(home, candidate, heldout, alive),
+        _errors(home, current, heldout, alive),
+        home.releases,
     )
     about |= {"previous": current and current.digest, **judgement.to_json()}
     wanted = action(judgement, home.releases)
@@ -71,12 +77,18 @@ def _heldout(home: Home) -> list[int]:
     return split(len(open_info(home.dataset_root).episodes))[1]
 
 
-def _errors(home: Home, model: StoredModel | None, heldout: list[int]) -> list[float]:
+def _errors(
+    home: Home, model: StoredModel | None, heldout: list[int], alive: Callable[[], None]
+) -> list[float]:
     """The model's error on each episode, in parts of the joints' ranges."""
     if model is None or not heldout:
         return []
     results = open_loop_error(
-        _load(home, model), home.dataset_root, heldout, rename_map=home.rename_map
+        _load(home, model),
+        home.dataset_root,
+        heldout,
+        rename_map=home.rename_map,
+        measured=alive,
     )
     return [result.error for result in results]
 

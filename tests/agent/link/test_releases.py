@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.link.config import LinkConfig
+from agent.link.messages import ReleaseNotice
+from agent.link.releases import ReleasePuller
 from tests.helpers import wait_until
 from tests.mqtt import Broker, Control, LinkProcess, Listener, order
 
@@ -132,6 +136,91 @@ def test_what_could_not_be_fetched_is_tried_again(
     puller = pull(75)
     announce(listener, 1)
     wait_until(lambda: puller.runs >= 2, timeout_s=15)
+
+
+class Alone:
+    """Pulls in this process, with a script that notes its server and goes on as it is told."""
+
+    def __init__(self, folder: Path, goes_on: str) -> None:
+        self._runs = folder / "runs"
+        script = f"import os, sys, time; open({str(self._runs)!r}, 'a').write(sys.argv[2] + '\\n')"
+        config = LinkConfig(
+            robot="left", fleet="test", host="", port=1, control_socket="",
+            state_dir=str(folder), dataset_root=str(folder),
+            release_command=(sys.executable, "-c", f"{script}; {goes_on}"),
+        )  # fmt: skip
+        self.causes: list[str] = []
+        self._puller = ReleasePuller(config, lambda kind, cause, **data: self.causes.append(cause))
+        self.announce("a:1")
+
+    def announce(self, address: str) -> None:
+        self._puller.notice(ReleaseNotice(version=1, digest="sha256:1", address=address))
+
+    @property
+    def asked(self) -> list[str]:
+        return self._runs.read_text().split() if self._runs.exists() else []
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        async def run() -> None:
+            pulls = asyncio.create_task(self._puller.run())
+            async with asyncio.timeout(60):
+                while not condition():
+                    await asyncio.sleep(0.02)
+            pulls.cancel()
+            await asyncio.gather(pulls, return_exceptions=True)
+
+        asyncio.run(run())
+
+
+def test_it_is_tried_until_it_succeeds_or_a_newer_one_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.link.releases._RETRIES_S", (0.0, 0.0))
+    pulls = Alone(tmp_path, "sys.exit(75)")
+    pulls.until(lambda: len(pulls.asked) > 4)
+    assert set(pulls.asked) == {"--server=a:1"}
+
+
+def test_what_is_tried_again_is_asked_of_whoever_announced_it_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.link.releases._RETRIES_S", (0.0,))
+    pulls = Alone(tmp_path, "sys.exit(75)")
+
+    def moved() -> bool:
+        if pulls.asked:
+            pulls.announce("b:2")
+        return "--server=b:2" in pulls.asked
+
+    pulls.until(moved)
+
+
+def test_one_that_hangs_is_killed_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.link.releases._SILENT_S", 1.5)
+    monkeypatch.setattr("agent.link.releases._RETRIES_S", (0.0,))
+    pulls = Alone(tmp_path, "time.sleep(600)")
+    pulls.until(lambda: len(pulls.asked) > 1)
+    assert pulls.causes[0] == "its pull said nothing for 1.5 s and was killed"
+
+
+def test_one_that_says_that_it_is_alive_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.link.releases._SILENT_S", 3.0)
+    alive = """print('{"event": "alive"}', flush=True)"""
+    pulls = Alone(tmp_path, f"[({alive}, time.sleep(0.5)) for _ in range(8)]")
+    pulls.until((tmp_path / "releases.json").exists)
+    assert len(pulls.asked) == 1
+    assert pulls.causes == []
+
+
+def test_that_one_was_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.link.releases._RETRIES_S", (0.0,))
+    pulls = Alone(tmp_path, f"os.kill(os.getpid(), {int(signal.SIGKILL)})")
+    pulls.until(lambda: len(pulls.asked) > 1)
+    assert pulls.causes[0] == "its pull was killed by signal 9"
 
 
 def test_what_cannot_be_taken_is_not_tried_again(

@@ -98,6 +98,20 @@ def test_a_worse_release_is_refused_with_its_numbers(server: Server, practised: 
     assert Order.read(practised.home.state.probation) is None
 
 
+def test_each_episode_that_a_model_is_measured_on_is_a_sign_of_life(
+    server: Server, practised: Robot
+) -> None:
+    server.train()
+    alive: list[None] = []
+    consider(
+        practised.home,
+        practised.puller.pull(),
+        lambda kind, **data: None,
+        alive=lambda: alive.append(None),
+    )
+    assert len(alive) == 2 * 3
+
+
 @pytest.mark.parametrize(("few", "status", "event"), [
     ("accept", TAKEN, "release_promoted"),
     ("refuse", REFUSED, "release_refused"),

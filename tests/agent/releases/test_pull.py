@@ -237,6 +237,12 @@ def test_the_link_gets_a_line_an_event_and_a_status(
     assert main([*argv, f"--server=127.0.0.1:{free_port()}"]) == LATER
     assert said(capsys)[-1]["event"] == "release_delayed"
 
+    with monkeypatch.context() as short:
+        short.setattr("agent.releases.__main__.consider", _out_of_memory)
+        assert main(argv) == LATER
+    failed = said(capsys)[-1]
+    assert (failed["event"], failed["reason"]) == ("release_failed", "MemoryError: 4 GB")
+
     current = ModelStore(state.models).current
     assert current is not None
     ReleaseLedger(state.release_ledger).set_pin(Pin(current.digest, 1, "a demonstration"))
@@ -248,6 +254,10 @@ def test_the_link_gets_a_line_an_event_and_a_status(
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line[:1] == "{"]
+
+
+def _out_of_memory(*args: Any, **kwargs: Any) -> int:
+    raise MemoryError("4 GB")
 
 
 def test_a_server_that_is_not_there_is_named() -> None:

@@ -7,7 +7,8 @@
     ├── robots.json              which robot answers from which node, and what the server has of it
     └── 0001/
         ├── request.json         what was asked for, by whom
-        ├── run.json             Flower's runs: the last one, and how often it was begun anew
+        ├── run.json             Flower's runs: the last one, how often it was begun anew, who
+        │                        cancelled it
         ├── state.json           where the ServerApp is
         ├── statistics.json      of each robot, when they are pooled
         ├── orders.json          the jobs that were ordered, and what they started from

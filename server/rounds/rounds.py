@@ -12,7 +12,6 @@ from server.events import TERMINAL, RoundEvent
 from server.flower_control import FlowerControl
 from server.rounds.folder import RoundFolder
 from server.rounds.record import (
-    CANCELLED,
     QUEUED,
     RUNNING,
     RoundBusyError,
@@ -20,7 +19,7 @@ from server.rounds.record import (
     read_record,
 )
 from server.rounds.spec import RoundSpec
-from server.rounds.watch import begin, watch
+from server.rounds.watch import begin, cancel, cancelled, watch
 
 _FOLLOW_S = 0.2
 _LONGEST_QUEUE = 100
@@ -80,10 +79,9 @@ class Rounds:
             record = self.get(number)
             if record.over:
                 raise RoundBusyError(f"round {number} is over: {record.status}")
-            folder = self._folder(number)
             # First of all: whatever the ServerApp says later doesn't count.
-            folder.events.emit(CANCELLED, reason=f"by {by}" if by else "", by=by)
-            folder.write_run({**folder.run, "cancelled": True})
+            folder = self._folder(number)
+            cancel(folder, reason=f"by {by}" if by else "", by=by)
             if record.run_id:
                 self._control.stop_run(record.run_id)
         return read_record(folder)
@@ -126,7 +124,7 @@ class Rounds:
             try:
                 if first.status == RUNNING:
                     watch(folder, self._control)
-                elif self._control.reachable():
+                elif not cancelled(folder) and self._control.reachable():
                     begin(folder, self._control)
             except FederationError:
                 return  # The SuperLink is being restarted; its database knows the run.

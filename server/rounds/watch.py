@@ -41,6 +41,8 @@ def watch(folder: RoundFolder, control: FlowerControl) -> None:
     Raises:
         FederationError: the SuperLink doesn't answer.
     """
+    if cancelled(folder):
+        return
     run = folder.run
     if not run:
         # The server was killed, or the SuperLink was away, right after `started`.
@@ -59,11 +61,29 @@ def watch(folder: RoundFolder, control: FlowerControl) -> None:
         reason = "the ServerApp was killed"
         control.stop_run(run["run_id"])
     elif status.sub_status == "stopped":
-        folder.events.emit(CANCELLED, reason="stopped through Flower", by="flwr stop")
+        cancel(folder, reason="stopped through Flower", by="flwr stop")
         return
     else:
         reason = status.details or f"Flower ended the run: {status.sub_status}"
     _resume(folder, control, reason, run)
+
+
+def cancel(folder: RoundFolder, *, reason: str, by: str) -> None:
+    """End a round for good.
+
+    It stands in ``run.json`` first: from then on nobody wants its jobs, and whoever is killed
+    before the event leaves a round that :func:`cancelled` ends.
+    """
+    folder.write_run({**folder.run, "cancelled": {"reason": reason, "by": by}})
+    folder.events.emit(CANCELLED, reason=reason, by=by)
+
+
+def cancelled(folder: RoundFolder) -> bool:
+    """Whether a round was cancelled, whose last event may be missing; then it is written."""
+    how = folder.run.get("cancelled")
+    if how and not read_record(folder).over:
+        folder.events.emit(CANCELLED, **how)
+    return bool(how)
 
 
 def _resume(folder: RoundFolder, control: FlowerControl, reason: str, run: dict[str, Any]) -> None:

@@ -157,6 +157,27 @@ def test_a_cancelled_round_is_over_whatever_its_serverapp_says(
     assert len(control.started) == 1
 
 
+def test_a_server_that_dies_in_cancelling_has_cancelled(
+    tmp_path: Path, rounds: Rounds, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: EventFile, kind: str, **data: Any) -> None:
+        raise KeyboardInterrupt
+
+    rounds.start(RoundSpec())
+    rounds.start(RoundSpec(queue=True))
+    for number in (1, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(EventFile, "emit", killed)
+            with pytest.raises(KeyboardInterrupt):
+                rounds.cancel(number, "ada")
+
+    rounds.poll()
+    rounds.poll()
+
+    assert [(r.status, r.reason) for r in rounds.all()] == [("cancelled", "by ada")] * 2
+    assert len(control.started) == 1
+
+
 def test_a_superlink_that_refuses_makes_a_failed_round(rounds: Rounds, control: Control) -> None:
     control.refuse = True
     with pytest.raises(FederationError):
@@ -253,12 +274,13 @@ def test_between_runs_that_get_nowhere_there_is_a_pause(rounds: Rounds, control:
 
 
 def test_a_run_that_somebody_stopped_through_flower_is_cancelled(
-    rounds: Rounds, control: Control
+    tmp_path: Path, rounds: Rounds, control: Control
 ) -> None:
     rounds.start(RoundSpec())
     control.run = RunStatus("finished", "stopped", "")
     rounds.poll()
     assert (rounds.get(1).status, rounds.get(1).reason) == ("cancelled", "stopped through Flower")
+    assert RoundFolder.of(tmp_path, 1).run["cancelled"], "nobody wants its jobs"
 
 
 def test_a_superlink_that_is_away_fails_nothing(rounds: Rounds, control: Control) -> None:

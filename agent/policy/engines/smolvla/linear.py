@@ -5,6 +5,7 @@ Layers that read the same numbers are one product here: what they read is packed
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -13,10 +14,13 @@ from torch import Tensor
 
 from agent.policy.engines.onnx_graph import MICROSOFT, Graph
 
-_FAST, _FINE = 63, 127
-"""Largest number of a weight. On processors without VNNI the fast kernel, for signed weights, adds
+_LEVELS = 127
+"""Largest number of a weight in 8 bits."""
+
+_LEVELS_IN_PAIRS = 63
+"""The same for the fast kernel, for signed weights, of x86 processors without VNNI: it adds
 products of 8-bit numbers in pairs in 16 bits, which 2·255·127 overflows, silently; 2·255·63 fits.
-That for unsigned weights widens them first: all 8 bits count, and it takes a third longer."""
+The kernel for unsigned weights widens them first: all 8 bits count, and it takes a third longer."""
 
 _ZERO = 128
 """What stands for 0 in unsigned weights."""
@@ -44,7 +48,7 @@ def eight_bit(graph: Graph, value: str, *layers: Any) -> str:
     """
     weight, bias = stacked(layers)
     fine = weight.shape[1] >= weight.shape[0]
-    levels = _FINE if fine else _FAST
+    levels = _LEVELS_IN_PAIRS if adds_in_pairs() and not fine else _LEVELS
     scale = weight.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny) / levels
     rounded = (weight / scale[:, None]).round()
     inputs = [value]
@@ -58,6 +62,13 @@ def eight_bit(graph: Graph, value: str, *layers: Any) -> str:
     if bias is not None:
         inputs.append(graph.constant(bias))
     return graph.node("DynamicQuantizeMatMul", *inputs, domain=MICROSOFT)
+
+
+@functools.cache
+def adds_in_pairs() -> bool:
+    """Whether this processor's fast kernel adds products in 16 bits."""
+    can = torch.cpu.get_capabilities()
+    return can["architecture"] == "x86_64" and not (can["avx512_vnni"] or can["avx_vnni"])
 
 
 def stacked(layers: Sequence[Any]) -> tuple[Tensor, Tensor | None]:

@@ -28,6 +28,14 @@ from server.aggregation.stored import StoredUpdate
 from server.aggregation.weigh import Refused, Share, weigh
 
 
+class TooFewError(FederationError):
+    """Too few robots' updates are left; ``refused`` holds those that were not."""
+
+    def __init__(self, message: str, refused: Sequence[Refused]) -> None:
+        super().__init__(message)
+        self.refused = tuple(refused)
+
+
 @dataclass(frozen=True)
 class Aggregate:
     """What came of a round's updates.
@@ -70,8 +78,8 @@ def aggregate(
         min_robots: Fewest robots of whom an update must be left once the too long are refused.
 
     Raises:
-        FederationError: too few robots, for ``min_robots`` or for what the strategy promises, or a
-            result that isn't finite.
+        TooFewError: too few robots, for ``min_robots`` or for what the strategy promises.
+        FederationError: a result that isn't finite.
         ModelError: a stored file can't be read.
     """
     shares, refused = weigh(config, updates)
@@ -124,9 +132,10 @@ def _enough(
     if len(robots) >= max(config.fewest, min_robots):
         return
     reasons = "; ".join(f"{r.update.robot}: {r.reason}" for r in refused)
-    raise FederationError(
+    raise TooFewError(
         f"{config.strategy} needs updates of {max(config.fewest, min_robots)} robots "
-        f"and has {len(robots)}" + (f" ({reasons})" if reasons else "")
+        f"and has {len(robots)}" + (f" ({reasons})" if reasons else ""),
+        refused,
     )
 
 

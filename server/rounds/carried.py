@@ -56,8 +56,10 @@ def _left(folder: RoundFolder) -> list[StoredUpdate]:
     events = folder.events.read()
     if not any(event.kind in ("failed", "cancelled") for event in events):
         return []
-    refused = {event.data.get("robot") for event in events if event.kind == "dropped"}
-    return [u for u in StoredUpdate.read_all(updates) if u.robot not in refused]
+    # With the job: a robot may have sent a bad reply, which names none, and delivered after it.
+    dropped = [event.data for event in events if event.kind == "dropped"]
+    refused = {(data.get("robot"), data.get("job")) for data in dropped}
+    return [u for u in StoredUpdate.read_all(updates) if (u.robot, u.job) not in refused]
 
 
 def _move(

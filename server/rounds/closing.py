@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from agent.policy import weights
 from robots.errors import FederationError
-from server.aggregation.aggregate import Aggregate, aggregate
+from server.aggregation.aggregate import Aggregate, TooFewError, aggregate
 from server.aggregation.optimiser import hand_over
 from server.aggregation.stored import StoredUpdate
+from server.aggregation.weigh import Refused
 from server.base import Base
 from server.registry.releases import Releases
 from server.rounds.folder import RoundFolder
@@ -106,19 +108,21 @@ def _make(
     emit: Emit,
 ) -> dict[str, Any]:
     updates = StoredUpdate.read_all(folder.updates(progress.server_round))
-    result = aggregate(
-        spec.aggregation,
-        starts.load(progress.start_version),
-        updates,
-        folder.aggregation,
-        (spec.train.seed + progress.server_round - 1) % 2**31,
-        min_robots=spec.min_robots,
-    )
+    try:
+        result = aggregate(
+            spec.aggregation,
+            starts.load(progress.start_version),
+            updates,
+            folder.aggregation,
+            (spec.train.seed + progress.server_round - 1) % 2**31,
+            min_robots=spec.min_robots,
+        )
+    except TooFewError as error:
+        _tell(error.refused, emit)
+        raise
     progress.result_digest = weights.digest(result.tensors)
     progress.save(folder)
-    for refused in result.refused:
-        update = refused.update
-        emit("dropped", reason=refused.reason, robot=update.robot, node=update.node)
+    _tell(result.refused, emit)
     participants = [update.report for update in result.used]
     metrics = result.metrics | _means(result)
     emit(
@@ -139,6 +143,12 @@ def _make(
         encoding=spec.encoding,
         normaliser=progress.normaliser,
     )
+
+
+def _tell(refused: Iterable[Refused], emit: Emit) -> None:
+    """What was not aggregated; by the job it is known to the round that takes over from this."""
+    for update, reason in ((r.update, r.reason) for r in refused):
+        emit("dropped", reason=reason, robot=update.robot, node=update.node, job=update.job)
 
 
 def _means(result: Aggregate) -> dict[str, float]:

@@ -12,6 +12,7 @@ from agent.federation.wire import (
     RUNNING,
 )
 from robots.errors import FederationError
+from server.aggregation.config import AggregateConfig
 from server.base import Base
 from server.rounds.carried import take_over
 from server.rounds.closing import check_enough
@@ -19,6 +20,7 @@ from server.rounds.progress import OPEN
 from server.rounds.spec import RoundSpec
 from server.rounds.starts import Starts
 from tests.server.rounds.answers import Round, first, said, update
+from tests.server.rounds.test_closing import close
 
 
 def release(round_: Round, base: Base) -> None:
@@ -129,6 +131,31 @@ def test_what_a_failed_round_has_goes_to_the_next_one_once(tmp_path: Path, base:
         check_enough(begun.folder, begun.progress, RoundSpec())
 
 
+def test_a_bad_reply_before_the_good_one_costs_nothing(tmp_path: Path, base: Base) -> None:
+    before = Round(tmp_path, base, number=3)
+    before.hear("7", said(before.order, RUNNING, "left/../right"))
+    assert before.last[0] == "dropped"
+    before.hear("7", update(before))
+    before.progress.save(before.folder)
+    before.folder.events.emit("failed", reason="1 of 2 robots gave an update")
+
+    assert taken_over(Round(tmp_path, base, number=4)) == ["left"]
+
+
+def test_what_a_round_failed_by_is_not_taken_over(tmp_path: Path, base: Base) -> None:
+    before = Round(tmp_path, base, number=3)
+    before.hear("7", update(before, by=1e-6))
+    before.hear("8", update(before, robot="right", by=1e3))
+    before.progress.save(before.folder)
+    spec = RoundSpec(min_robots=2, aggregation=AggregateConfig(max_norm=1.0))
+    with pytest.raises(FederationError, match=r"has 1 \(right: its change is"):
+        close(before, base, spec)
+    before.folder.events.emit("failed", reason="too few")
+
+    assert taken_over(Round(tmp_path, base, number=4)) == ["left"]
+    assert [u.robot for u in before.updates] == ["right"]
+
+
 def test_what_a_cancelled_round_had_taken_over_goes_to_the_next_one_and_nothing_of_its_own(
     tmp_path: Path, base: Base
 ) -> None:
@@ -172,7 +199,7 @@ def test_what_the_failed_round_refused_or_a_cancelled_one_had_stays(
     tmp_path: Path, base: Base
 ) -> None:
     before = failed(tmp_path, base)
-    before.folder.events.emit("dropped", robot="left", reason="too long")
+    before.folder.events.emit("dropped", robot="left", reason="too long", job=before.order.job)
     assert taken_over(Round(tmp_path, base, number=4)) == []
 
     other = failed(tmp_path / "other", base)

@@ -102,11 +102,12 @@ class _Jumps:
         self._most = np.maximum(self._most, size)
 
     def to_json(self) -> dict[str, Any]:
-        """By joint, in the layout's order."""
+        """By joint, in the layout's order. Probation subtracts one report from another, of counts
+        that may go back hours: it needs the digits."""
         rms = np.sqrt(self._squares / self._count) if self._count else self._squares
         return {
             "count": self._count,
-            "rms": rms.round(4).tolist(),
+            "rms": rms.round(9).tolist(),
             "max": self._most.round(4).tolist(),
         }
 

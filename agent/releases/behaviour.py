@@ -114,6 +114,11 @@ class Behaviour:
             joins=seams.count,
         )
 
+    @property
+    def movement(self) -> float:
+        """Steps within chunks of the joint that moves most; 0: there were none."""
+        return max(self.within, default=0.0)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "ticks": self.ticks,

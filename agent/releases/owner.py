@@ -46,6 +46,9 @@ class ReleasesConfig:
     # How much larger than the previous model's the steps of a joint may become, within chunks and
     # where they join; 0: not watched.
     jump_ratio: float = 4.0
+    # Below which share of the previous model's the steps of the joint that moves most may not fall,
+    # over 50 s: a release that freezes the arm trips nothing else; 0: not watched.
+    still_share: float = 0.1
     # An operator's stop in that time is taken for a judgement on the release.
     stop_rolls_back: bool = True
 
@@ -64,6 +67,7 @@ class ReleasesConfig:
             ("guard_ticks", 0, 2_000),
             ("starved_ticks", 0, 2_000),
             ("jump_ratio", 0.0, 1_000.0),
+            ("still_share", 0.0, 1.0),
         ):
             value = getattr(self, name)
             if not low <= value <= high:

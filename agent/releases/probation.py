@@ -9,6 +9,7 @@ that restarts goes on where it was.
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,13 @@ _USUAL_TICKS = 60
 _LEAST_JOINS = 3
 _LEAST_STEPS_TICKS = 30
 """Before steps are judged: the first ones come from wherever the previous model was going."""
+
+STILL_S = 50.0
+"""Of driving, before it is said that an arm stands still: longer than it may well pause, and short
+enough for two of them in a probation of 120 s."""
+
+_LEAST_MOVEMENT = 0.1
+"""Degrees or percent a tick, of the previous model: less is no movement to miss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +164,7 @@ class Watch:
         self._last: Counts | None = None
         self._first: Counts | None = None
         self._joined: Counts | None = None
+        self._moved = _Moved()
         self.ticks = ticks
 
     def note(self, counts: Counts | None) -> Trip | None:
@@ -171,7 +180,8 @@ class Watch:
             # The first seam is the one between the two models.
             self._joined = counts
         behaviour = self._recent.behaviour(self._joined)
-        return None if behaviour is None else self._judge(behaviour, counts)
+        trip = None if behaviour is None else self._judge(behaviour, counts)
+        return trip or self._still(last, counts)
 
     def _judge(self, now: Behaviour, counts: Counts) -> Trip | None:
         config, usual = self._config, self._usual or Behaviour()
@@ -193,6 +203,49 @@ class Watch:
         if self._joined is not None and now.joins >= _LEAST_JOINS and joins > config.jump_ratio:
             return Trip(f"where chunks join it jumps {joins:.1f} times as far as before", data)
         return None
+
+    def _still(self, last: Counts, counts: Counts) -> Trip | None:
+        """Whether the arm stands still, that moved under the previous model."""
+        assert self._first is not None
+        if last.ticks - self._first.ticks < _LEAST_STEPS_TICKS:
+            return None
+        self._moved.add(last, counts)
+        if self._moved.seconds < STILL_S:
+            return None
+        moved, self._moved = self._moved, _Moved()
+        usual, share = self._usual or Behaviour(), self._config.still_share
+        comparable = moved.steps and usual.movement >= _LEAST_MOVEMENT
+        # A few lively seconds of the previous model say nothing of how still it may stand at times.
+        if not comparable or 2 * usual.ticks < moved.steps:
+            return None
+        now = moved.rms
+        if now >= share * usual.movement:
+            return None
+        data = {"movement": round(now, 4), "usual": usual.to_json()}
+        return Trip(
+            f"it hardly moves the arm: in {moved.seconds:.0f} s of driving its actions took steps "
+            f"{now / usual.movement:.1%} as large as before",
+            data,
+        )
+
+
+@dataclass
+class _Moved:
+    """Driving, with whatever came in between left out."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    squares: float = 0.0
+
+    def add(self, first: Counts, last: Counts) -> None:
+        steps = last.within.count - first.within.count
+        self.seconds += last.time - first.time
+        self.steps += steps
+        self.squares += steps * Behaviour.between(first, last).movement ** 2
+
+    @property
+    def rms(self) -> float:
+        return math.sqrt(self.squares / self.steps)
 
 
 def was_rolled_back(store: ModelStore, digest: str) -> bool:

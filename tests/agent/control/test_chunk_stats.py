@@ -44,7 +44,7 @@ def test_a_seam_is_a_jump_between_two_chunks() -> None:
     assert counted["within_chunks"] == {"count": 2, "rms": [1.0, 1.0], "max": [1.0, 1.0]}
     assert counted["seams"]["count"] == 2
     assert counted["seams"]["max"] == [4.0, 4.0]
-    assert np.allclose(counted["seams"]["rms"], 10**0.5, atol=1e-4)
+    assert np.allclose(counted["seams"]["rms"], 10**0.5, rtol=0, atol=1e-9)
 
 
 def test_a_pause_or_a_reset_is_no_seam() -> None:

@@ -87,7 +87,7 @@ def test_errors_that_do_not_pair_are_a_mistake_of_the_caller() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [
     ("margin", -0.1), ("few_episodes", "perhaps"), ("min_episodes", 1), ("probation_s", -1.0),
-    ("jump_ratio", 0.5),
+    ("jump_ratio", 0.5), ("still_share", 1.5),
 ])  # fmt: skip
 def test_what_an_owner_cannot_mean_is_refused(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"--releases.{field}="):

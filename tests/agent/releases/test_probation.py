@@ -15,11 +15,11 @@ from tests.agent.releases.reports import Arm
 ORDER = Order(digest="sha256:new", version=3, previous="sha256:old", since=5.0)
 
 
-def usual(**driving: float) -> Behaviour:
-    """A minute of the previous model."""
+def usual(halves: int = 120, **driving: float) -> Behaviour:
+    """A minute of the previous model, or so many half seconds."""
     recent, arm = Recent(), Arm("sha256:old")
     recent.note(Counts.of(arm.report()))
-    for _ in range(120):
+    for _ in range(halves):
         recent.note(Counts.of(arm.drives(**driving)))  # type: ignore[arg-type]
     found = recent.usual("sha256:old")
     assert found is not None
@@ -83,6 +83,50 @@ def test_steps_too_small_to_measure_are_no_measure() -> None:
 def test_without_a_model_before_the_limits_alone_hold() -> None:
     assert watched(None, *[{"step": 90.0}] * 20) is None
     assert watched(None, {"trips": 15}) is not None
+
+
+FROZEN = {"step": 0.02, "jump": 0.0}
+
+
+def test_one_that_freezes_the_arm_trips_however_it_came_to_stand() -> None:
+    trip = watched(usual(), {"step": 3.0, "jump": 50.0}, {"step": 3.0}, *[FROZEN] * 110)
+    assert trip is not None
+    assert trip.cause == (
+        "it hardly moves the arm: in 50 s of driving its actions took steps 2.0% as large as before"
+    )
+    assert (trip.data["movement"], trip.data["usual"]["ticks"]) == (0.02, 1800)
+
+
+def test_so_does_one_that_freezes_it_later_or_is_interrupted() -> None:
+    assert watched(usual(), *[{}] * 80, *[FROZEN] * 130) is not None
+    arm, watch, trip = Arm("sha256:new"), Watch(ReleasesConfig(), usual()), None
+    for _ in range(4):
+        arm.source = "policy"
+        watch.note(Counts.of(arm.report()))
+        for _ in range(30):
+            trip = trip or watch.note(Counts.of(arm.drives(**FROZEN)))
+        arm.source = "teleop"
+        assert watch.note(Counts.of(arm.drives(30.0, step=5.0))) is None
+    assert trip is not None
+
+
+def test_a_pause_is_no_standstill() -> None:
+    assert watched(usual(), *[*[FROZEN] * 60, *[{}] * 10] * 4) is None
+
+
+@pytest.mark.parametrize("before", [
+    None, usual(step=0.05, jump=0.05), usual(halves=40),
+], ids=["none", "still itself", "for 20 s only"])  # fmt: skip
+def test_a_standstill_is_none_without_a_movement_to_compare_it_with(
+    before: Behaviour | None,
+) -> None:
+    assert watched(before, *[FROZEN] * 240) is None
+
+
+def test_an_owner_may_want_a_release_that_stands_still() -> None:
+    arm, watch = Arm("sha256:new"), Watch(ReleasesConfig(still_share=0.0), usual())
+    watch.note(Counts.of(arm.report()))
+    assert not any(watch.note(Counts.of(arm.drives(**FROZEN))) for _ in range(240))
 
 
 def test_only_what_it_drives_counts() -> None:

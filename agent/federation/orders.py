@@ -61,6 +61,8 @@ class Orders:
         """
         for name in order.received:
             self._delivered(name)
+        for name in order.abandoned:
+            self._store.remove(name)
         if self._home.training.opt_out:
             for job in self._store.list():
                 self._store.remove(job.name)

@@ -78,6 +78,8 @@ class Order:
             job's name.
         min_new_episodes: Fewest episodes that were not trained on before.
         received: Names of the robot's jobs whose updates the server has: they can be forgotten.
+        abandoned: Names of the robot's jobs whose updates nobody wants any more: they can be
+            forgotten as if they had never been done.
         late_wanted: Whether the update of an earlier job is still wanted; if not, it is abandoned.
         normaliser: Pooled statistics as JSON, or empty: the robot's own.
     """
@@ -94,6 +96,7 @@ class Order:
     remaining_s: float = 3600.0
     min_new_episodes: int = 0
     received: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
     late_wanted: bool = True
     normaliser: str = ""
 
@@ -102,14 +105,14 @@ class Order:
         """Name of the job: the same order, however often and in whichever run it is sent, has the
         same name; another configuration or another start has another."""
         what = dataclasses.asdict(self)
-        for name in ("remaining_s", "received", "late_wanted"):
+        for name in ("remaining_s", "received", "abandoned", "late_wanted"):
             del what[name]
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
         return f"{self.round_id:04d}-{self.server_round:03d}-{self.work}-{digest[:12]}"
 
     def to_record(self) -> ConfigRecord:
         values = dataclasses.asdict(self)
-        values["received"] = list(self.received)
+        values |= {"received": list(self.received), "abandoned": list(self.abandoned)}
         for name in ("train", "trains"):
             values[name] = json.dumps(values[name], sort_keys=True)
         return ConfigRecord(values)

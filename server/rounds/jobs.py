@@ -9,8 +9,9 @@ from pathlib import Path
 
 from agent.federation.wire import TRAIN, Order
 from server.rounds.folder import RoundFolder, read_json, write_json
+from server.rounds.progress import Progress
 
-_JOB = re.compile(r"(\d{4,10})-\d{3,10}-(?:train|measure)-[0-9a-f]{12}")
+_JOB = re.compile(r"(\d{4,10})-(\d{3,10})-(?:train|measure)-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +50,16 @@ def find_ordered(rounds: Path, job: str) -> Ordered | None:
     if values is None or folder.run.get("cancelled"):
         return None
     return Ordered(**values)
+
+
+def counts(rounds: Path, job: str) -> bool:
+    """Whether the update of a job that was received is in a release or may still come into one:
+    that of a training that was cancelled is in none."""
+    match = _JOB.fullmatch(job)
+    if match is None:
+        return True
+    folder = RoundFolder.of(rounds, int(match[1]))
+    if not folder.run.get("cancelled"):
+        return True
+    progress = Progress.load(folder)
+    return int(match[2]) < progress.server_round or bool(progress.release)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from server.aggregation.seen import SeenUpdates
 from server.aggregation.stored import StoredUpdate
 from server.rounds.folder import RoundFolder
 from server.rounds.inspect import Update, read_update
+from server.rounds.jobs import counts
 from server.rounds.late import wanted_late
 from server.rounds.progress import Progress, Seat
 from server.rounds.replies import Emit, Replies
@@ -59,14 +61,18 @@ class Training:
         self._seen = seen
         self._unwanted: set[str] = set()
         """Nodes with an earlier job that nobody wants."""
+        # An earlier round is over: what counts of it doesn't change.
+        self._counts = functools.cache(functools.partial(counts, folder.path.parent))
 
     def question(self, node: str, remaining_s: float) -> RecordDict:
         """The order as a node gets it now."""
         robot = self._progress.seats[node].robot or self._known.name(node)
+        told = self._known.received(robot)[-_TOLD_RECEIVED:]
         order = dataclasses.replace(
             self._order,
             remaining_s=max(0.0, remaining_s),
-            received=self._known.received(robot)[-_TOLD_RECEIVED:],
+            received=tuple(job for job in told if self._counts(job)),
+            abandoned=tuple(job for job in told if not self._counts(job)),
             late_wanted=self._order.late_wanted and node not in self._unwanted,
         )
         return RecordDict({ORDER: order.to_record()})

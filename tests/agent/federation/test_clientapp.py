@@ -119,6 +119,17 @@ def test_a_late_update_that_nobody_wants_is_abandoned(robot: Robot) -> None:
     assert all(of.trained is None for of in uses(robot.dataset).values())
 
 
+def test_a_job_of_a_cancelled_round_costs_no_episode(robot: Robot) -> None:
+    cancelled = robot.order(steps=1)
+    ask(robot, cancelled)
+    do(robot, cancelled)
+    new = robot.order(steps=1, server_round=2, abandoned=(cancelled.job,))
+
+    assert ask(robot, new).job == new.job
+    assert robot.jobs.find(cancelled.job) is None
+    assert all(of.trained is None for of in uses(robot.dataset).values())
+
+
 def test_a_job_that_was_not_begun_makes_room_for_the_next(robot: Robot) -> None:
     old, new = robot.order(), robot.order(server_round=2)
     ask(robot, old)

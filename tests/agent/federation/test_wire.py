@@ -23,6 +23,7 @@ ORDER = Order(
     encoding="int8",
     train=TrainConfig(steps=5),
     received=("0006-001-train-0123456789ab",),
+    abandoned=("0005-001-train-0123456789ab",),
 )
 ANSWER = Answer(job=ORDER.job, robot="left", state="running", step=3, steps=5)
 
@@ -36,7 +37,7 @@ def test_an_answer_arrives_as_it_was_sent() -> None:
 
 
 def test_the_name_of_a_job_does_not_change_when_it_is_asked_for_again() -> None:
-    again = dataclasses.replace(ORDER, remaining_s=1.0, received=(), late_wanted=False)
+    again = dataclasses.replace(ORDER, received=(), abandoned=(), late_wanted=False)
     assert again.job == ORDER.job
 
 

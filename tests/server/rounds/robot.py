@@ -43,7 +43,8 @@ def answer(message: Message, context: Context) -> Message:
     behaviour = json.loads((home / "behaviour.json").read_text())
     with (home / "heard.jsonl").open("a") as file:
         heard = {"job": order.job, "work": order.work, "received": list(order.received)}
-        file.write(json.dumps(heard | {"late_wanted": order.late_wanted}) + "\n")
+        more = {"abandoned": list(order.abandoned), "late_wanted": order.late_wanted}
+        file.write(json.dumps(heard | more) + "\n")
     content = _answer(home, name, order, behaviour)
     return Message(content=content, reply_to=message)
 
@@ -54,7 +55,8 @@ def _answer(home: Path, name: str, order: Order, behaviour: dict[str, Any]) -> R
     kept = home / "job.json"
     job = json.loads(kept.read_text()) if kept.exists() else None
     earlier = job and job["job"] != order.job
-    if job and (job["job"] in order.received or (earlier and not order.late_wanted)):
+    over = order.received + order.abandoned
+    if job and (job["job"] in over or (earlier and not order.late_wanted)):
         job = None
     if not job:
         if behaviour.get("decline"):

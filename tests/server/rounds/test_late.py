@@ -173,6 +173,24 @@ def test_what_a_cancelled_round_had_taken_over_goes_to_the_next_one_and_nothing_
     assert [(e.kind, e.data["failed_round"]) for e in after.events] == [("late", 3)]
 
 
+def test_a_cancelled_training_costs_a_robot_no_episode(tmp_path: Path, base: Base) -> None:
+    failed(tmp_path, base)
+    cancelled = Round(tmp_path, base, number=4)
+    assert taken_over(cancelled) == ["left"]
+    earlier = dataclasses.replace(cancelled.order, server_round=1)
+    cancelled.known.note_received("right", earlier.job)
+    cancelled.hear("8", update(cancelled, robot="right"))
+    cancelled.progress.save(cancelled.folder)
+    cancelled.folder.write_run({"cancelled": True})
+
+    after = Round(tmp_path, base, number=5)
+
+    assert after.told("8").received == (earlier.job,), "its first training made a release"
+    assert after.told("8").abandoned == (cancelled.order.job,)
+    assert after.told("7").received == (Round(tmp_path, base, encoding="bf16").order.job,)
+    assert after.told("7").abandoned == (), "what was taken over counts"
+
+
 def test_killed_while_it_is_taken_over_it_is_in_one_round_and_whole(
     tmp_path: Path, base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,10 @@
-"""What is to be seen of an episode's pictures: each is decoded once and kept small."""
+"""What is to be seen of an episode's pictures: each is decoded once and kept small, the few that
+are shown once more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 
 import av
@@ -20,6 +22,8 @@ _BLOCKS = (32, 32)
 
 _HALF = 0.5
 
+_UNREADABLE = (av.FFmpegError, OSError, ValueError, IndexError, UnidentifiedImageError)
+
 
 def look_at_video(span: VideoSpan, frames: int, fps: float) -> Seen:
     """Decode one episode of a video file.
@@ -29,7 +33,7 @@ def look_at_video(span: VideoSpan, frames: int, fps: float) -> Seen:
         frames: How many pictures there should be.
         fps: Nominal.
     """
-    return _see(_decode(span, frames, fps), frames)
+    return _see((f.to_ndarray(format="gray") for f in _decode(span, 0, frames, fps)), frames)
 
 
 def look_at_images(cells: pa.ChunkedArray) -> Seen:
@@ -46,26 +50,57 @@ def look_at_images(cells: pa.ChunkedArray) -> Seen:
     return _see(decode(), len(cells))
 
 
-def _decode(span: VideoSpan, frames: int, fps: float) -> Iterator[NDArray[np.uint8]]:
-    """Grey pictures, one for each row: LeRobot too asks for the picture of a row's time."""
+def show_video(
+    span: VideoSpan, which: Sequence[int], fps: float
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Decode a few pictures of an episode in colour; ends at the first that can't be.
+
+    Args:
+        span: Where it is.
+        which: Rows, ascending.
+        fps: Nominal.
+
+    Yields:
+        The row, and its picture (H, W, 3).
+    """
+    rows = range(which[0], which[-1] + 1)
+    with contextlib.suppress(*_UNREADABLE):
+        for row, frame in zip(rows, _decode(span, rows.start, rows.stop, fps), strict=False):
+            if row in which:
+                yield row, frame.to_ndarray(format="rgb24")
+
+
+def show_images(
+    cells: pa.ChunkedArray, which: Sequence[int]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The same of pictures that are kept in the rows."""
+    with contextlib.suppress(*_UNREADABLE):
+        for row in which:
+            image = Image.open(BytesIO(cells[row].as_py()["bytes"]))
+            yield row, np.asarray(image.convert("RGB"))
+
+
+def _decode(span: VideoSpan, first: int, end: int, fps: float) -> Iterator[av.VideoFrame]:
+    """Pictures from row ``first`` to before ``end``, one for each: LeRobot too asks for the picture
+    of a row's time."""
     with av.open(str(span.path)) as container:
         stream = container.streams.video[0]
         # One thread: a codec's own threads may log, which waits for the interpreter, while whoever
         # closes the codec holds it and waits for them.
         stream.codec_context.thread_count = 1
-        start = max(0.0, span.start_s - _HALF / fps)
+        start = max(0.0, span.start_s + (first - _HALF) / fps)
         container.seek(int(start / stream.time_base), stream=stream, backward=True)
-        row = 0
+        row = first
         for frame in container.decode(stream):
             at = (frame.time - span.start_s) * fps
             if at < row - _HALF:
                 continue
-            if at >= frames - _HALF or row >= frames:
+            if at >= end - _HALF or row >= end:
                 return
             if at > row + _HALF:
                 # None is there for this row's time; those after it would be another's.
                 return
-            yield frame.to_ndarray(format="gray")
+            yield frame
             row += 1
 
 
@@ -76,7 +111,7 @@ def _see(pictures: Iterable[NDArray[np.uint8]], frames: int) -> Seen:
         for picture in pictures:
             resized = cv2.resize(picture, _BLOCKS, interpolation=cv2.INTER_AREA)
             small.append(resized.astype(np.float32))
-    except (av.FFmpegError, OSError, ValueError, IndexError, UnidentifiedImageError) as problem:
+    except _UNREADABLE as problem:
         error = " ".join(str(problem).split())[:200] or type(problem).__name__
     if not small:
         nothing = np.zeros(0, np.float32)
@@ -87,5 +122,4 @@ def _see(pictures: Iterable[NDArray[np.uint8]], frames: int) -> Seen:
         brightness=blocks.mean(axis=(1, 2)),
         change=np.concatenate([np.zeros(1, np.float32), change]),
         error=error,
-        blocks=blocks.astype(np.uint8),
     )

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from agent.data.check.finding import Finding, Weight
-from agent.data.check.gate import ACTION, STATE, EpisodeReport
+from agent.data.check.gate import ACTION, IMAGES, STATE, EpisodeReport
+from agent.data.check.look import show_images, show_video
 from agent.data.check.rows import read_rows
-from agent.data.check.rules.pictures import Seen
 from robots.replay.info import DatasetInfo
 
-_SHOWN = 8
-_SIDE = 112
-_WIDE, _HIGH = _SHOWN * _SIDE, 160
+_SHOWN = 6
+_TILE = 256
+"""Wide, of a picture: the arm and what it holds are to be recognised."""
+
+_WIDE, _HIGH = _SHOWN * _TILE, 160
 _INK, _STATE, _ACTION, _DOUBT = (20, 20, 20), (30, 90, 200), (220, 120, 20), (255, 225, 225)
 
 
@@ -49,25 +51,50 @@ def draw_sheets(info: DatasetInfo, reports: Sequence[EpisodeReport], folder: Pat
 def _strip(info: DatasetInfo, report: EpisodeReport, finding: Finding) -> Image.Image:
     words = f"episode {report.index}: {finding}"
     if (seen := report.seen.get(finding.feature)) is not None:
-        return _titled(words, _camera(seen, finding))
+        which = _around(finding, len(seen.brightness))
+        return _titled(words, _camera(_pictures(info, report.index, finding.feature, which)))
     curves = _curves(info, report.index, finding.feature)
     return _titled(words, _plot(curves, finding)) if curves else _titled(words, None)
 
 
-def _camera(seen: Seen, finding: Finding) -> Image.Image:
-    """Pictures evenly from a little before the doubtful frames to a little after."""
-    have = len(seen.blocks)
-    image = Image.new("RGB", (_WIDE, _SIDE + 14), "white")
+def _around(finding: Finding, have: int) -> list[int]:
+    """Frames evenly from a little before the doubtful ones to a little after."""
     if not have:
-        return image
+        return []
     first, last = finding.frames or (0, have - 1)
     around = max(2, (last - first) // 6)
     begin, end = max(0, first - around), min(have - 1, last + around)
+    return sorted({round(n) for n in np.linspace(begin, end, _SHOWN).tolist()})
+
+
+def _pictures(
+    info: DatasetInfo, episode: int, camera: str, which: list[int]
+) -> list[tuple[int, NDArray[np.uint8]]]:
+    """Of these frames, as wide as they are shown."""
+    if not which:
+        return []
+    of = info.episode(episode)
+    key = next(k for k in info.features if k.removeprefix(IMAGES) == camera)
+    if info.features[key]["dtype"] == "video":
+        found = show_video(of.videos[key], which, info.fps)
+    else:
+        found = show_images(read_rows(of, {}).first().table[key], which)
+    return [(number, _fitted(picture)) for number, picture in found]
+
+
+def _fitted(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    high = max(1, round(picture.shape[0] * _TILE / picture.shape[1]))
+    return np.asarray(cv2.resize(picture, (_TILE, high), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _camera(pictures: list[tuple[int, NDArray[np.uint8]]]) -> Image.Image:
+    """Side by side, with their numbers."""
+    high = max((len(picture) for _, picture in pictures), default=0)
+    image = Image.new("RGB", (_WIDE, high + 14), "white")
     draw = ImageDraw.Draw(image)
-    for place, number in enumerate(np.linspace(begin, end, _SHOWN).round().astype(int)):
-        small = cv2.resize(seen.blocks[number], (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST)
-        image.paste(Image.fromarray(small), (place * _SIDE, 0))
-        draw.text((place * _SIDE + 2, _SIDE + 1), f"frame {number}", fill=_INK)
+    for place, (number, picture) in enumerate(pictures):
+        image.paste(Image.fromarray(picture), (place * _TILE, 0))
+        draw.text((place * _TILE + 2, high + 1), f"frame {number}", fill=_INK)
     return image
 
 

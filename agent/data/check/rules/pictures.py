@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,6 @@ class Seen:
     brightness: NDArray[np.float32]
     change: NDArray[np.float32]
     error: str = ""
-    blocks: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8))
-    """(N, h, w) small grey pictures, for who wants to show them."""
 
 
 def check_pictures(

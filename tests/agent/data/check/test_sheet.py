@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from agent.data.check.gate import check_dataset
@@ -19,6 +21,29 @@ def test_an_episode_that_was_doubted_has_a_picture_and_no_other(copy: Path, tmp_
     with Image.open(path) as sheet:
         low, high = sheet.convert("L").getextrema()
         assert (low, high) == (0, 255)
+
+
+def test_the_pictures_are_those_frames_in_colour_and_in_detail(copy: Path, tmp_path: Path) -> None:
+    red, blue, green = (220, 20, 20), (20, 20, 220), (20, 220, 20)
+
+    def stripes(n: int, picture: Any) -> Any:
+        picture[:] = red if n < 700 else green
+        picture[:, np.arange(picture.shape[1]) // 4 % 2 == 1] = blue
+        return picture * 0 if 640 <= n < 700 else picture
+
+    spoil_video(copy, stripes)
+    report = check_dataset(copy)
+    (doubt,) = (f for f in report.episodes[2].findings if f.rule == "black")
+    paths = draw_sheets(report.info, report.episodes, tmp_path / "sheets")
+    assert doubt.frames is not None
+    with Image.open(paths[2]) as sheet:
+        seen = np.asarray(sheet).astype(int)
+    # The sheet begins before the black ones, shows them, and ends behind them.
+    strip = [seen[:, i * 256 : (i + 1) * 256] for i in range(6)]
+    assert [
+        [bool((np.abs(tile - c).max(axis=2) < 60).sum() > 4000) for c in (red, blue, green)]
+        for tile in (strip[0], strip[2], strip[5])
+    ] == [[True, True, False], [False, False, False], [False, True, True]]
 
 
 def test_a_joints_curves_are_drawn(shared_data: Path, tmp_path: Path) -> None:

@@ -98,7 +98,9 @@ class Asker:
         now = time.monotonic()
         with self._lock:
             busy = {q.node for q in self._waiting.values() if now - q.at < self._pace.patience_s}
-            busy |= {self._waiting[i].node for i, pull in self._pulls.items() if pull.running()}
+            pulled = [self._waiting.get(i) for i, pull in self._pulls.items() if pull.running()]
+            # One that has just been looked at waits no more, though its pull still runs.
+            busy |= {question.node for question in pulled if question is not None}
         for node in sorted(set(nodes) - busy):
             if self._next.get(node, 0.0) <= now:
                 self._ask(node)

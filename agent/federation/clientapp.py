@@ -6,7 +6,8 @@ Flower strategy, arrays and a configuration without an order, is trained or meas
 answered when that is done.
 
 It trusts nothing in a message: the work is bounded by :class:`TrainConfig`, the frozen part that
-the server means must be the robot's own, and each tensor is checked before it is used.
+the server means must be the robot's own, and each tensor is checked before it is used. What its
+owner allows holds for plain messages too.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from agent.federation import plain
+from agent.federation.conditions import Conditions
 from agent.federation.orders import Orders, Reply, refused
 from agent.federation.query import statistics
 from agent.federation.simulation import PARTITION, PARTITIONS
-from agent.federation.wire import ANSWER, ARRAYS, METRICS, ORDER, REPORT, Order
+from agent.federation.wire import ANSWER, ARRAYS, METRICS, OPTED_OUT, ORDER, REPORT, Order
 from agent.training.home import Home
-from robots.errors import ArmadaError
+from robots.errors import ArmadaError, FederationError
 
 if TYPE_CHECKING:
     from agent.federation.jobs.job import Job
@@ -36,6 +38,9 @@ def train(message: Message, context: Context) -> Message:
     home = _home(context)
     if ORDER in message.content:
         return _ordered(message, home)
+    # A client of a simulation has a share, and no owner.
+    if home.share is None and (reason := Conditions(home).why_not()):
+        return plain.decline(message, home, FederationError(reason))
     return plain.train(message, home)
 
 
@@ -45,6 +50,8 @@ def evaluate(message: Message, context: Context) -> Message:
     home = _home(context)
     if ORDER in message.content:
         return _ordered(message, home)
+    if home.training.opt_out:
+        return plain.decline(message, home, FederationError(f"{OPTED_OUT}: --training.opt_out"))
     return plain.evaluate(message, home)
 
 

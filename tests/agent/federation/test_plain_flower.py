@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from torch import Tensor
@@ -121,6 +122,29 @@ def test_it_declines_what_is_beyond_its_bounds(
     assert json.loads((state.training / "last_decline.json").read_text())["reason"] in reason + (
         reply.error.reason
     )
+
+
+@pytest.mark.parametrize(
+    ("training", "reason"),
+    [
+        ({"opt_out": True}, "left: opted out: --training.opt_out"),
+        ({"min_free_gb": 900_000.0}, "left: low disk: "),
+    ],
+)
+def test_what_its_owner_does_not_allow_is_declined(
+    state: StateDir,
+    dataset: Path,
+    arrays: dict[str, Tensor],
+    request: pytest.FixtureRequest,
+    training: dict[str, Any],
+    reason: str,
+) -> None:
+    state.config.write_text(yaml.safe_dump({"training": training}))
+    request.addfinalizer(state.config.unlink)
+    measured = ask(state, dataset, arrays, kind="evaluate")
+
+    assert ask(state, dataset, arrays).error.reason.startswith(reason)
+    assert measured.has_error() == ("opt_out" in training)
 
 
 def test_it_declines_tensors_that_are_not_numbers(

@@ -1,7 +1,8 @@
 """Who may call the fleet service: operators and robots, each by a token of their own.
 
 Where there is TLS there are tokens: on loopback without either, whoever is on this host may do all.
-An operator may call everything. A robot may read and fetch, and start nothing.
+An operator may call everything; who it was is what the token says, whatever the message says. A
+robot may read and fetch, and start nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _AUTHORIZATION, _BEARER = "authorization", "bearer "
 OPERATORS_ONLY = frozenset(
     {"StartRound", "CancelRound", "SetSchedule", "RemoveSchedule"},
 )
-"""Calls that change something."""
+"""Calls that change something; each message says in ``by`` who does it."""
 
 
 class Access(grpc.ServerInterceptor):  # type: ignore[misc]
@@ -45,25 +46,39 @@ class Access(grpc.ServerInterceptor):  # type: ignore[misc]
         service, _, method = handler_call_details.method.lstrip("/").partition("/")
         if service != SERVICE:
             return continuation(handler_call_details)
+        token = _token(handler_call_details.invocation_metadata)
         try:
-            refusal = self._refusal(method, _token(handler_call_details.invocation_metadata))
+            operator = self._operators.robot(token) if token is not None else None
+            refusal = None if operator is not None else self._refusal(method, token)
         except ArmadaError as error:
             refusal = grpc.StatusCode.INTERNAL, str(error)
-        if refusal is None:
-            return continuation(handler_call_details)
-        return _refuse(*refusal)
+        if refusal is not None:
+            return _refuse(*refusal)
+        handler = continuation(handler_call_details)
+        if operator is not None and method in OPERATORS_ONLY:
+            return _in_the_name_of(operator, handler)
+        return handler
 
     def _refusal(self, method: str, token: str | None) -> tuple[grpc.StatusCode, str] | None:
+        """Why whoever is no operator is refused; None: it isn't."""
         if token is None:
             return grpc.StatusCode.UNAUTHENTICATED, "this server asks for a token"
-        if self._operators.robot(token) is not None:
-            return None
         robot = self._robots.robot(token)
         if robot is None:
             return grpc.StatusCode.UNAUTHENTICATED, "the token is none of this server's"
         if method in OPERATORS_ONLY:
             return grpc.StatusCode.PERMISSION_DENIED, f"{method} takes an operator's token"
         return None
+
+
+def _in_the_name_of(operator: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    def call(request: Any, context: grpc.ServicerContext) -> Any:
+        request.by = operator
+        return handler.unary_unary(request, context)
+
+    return grpc.unary_unary_rpc_method_handler(
+        call, handler.request_deserializer, handler.response_serializer
+    )
 
 
 def _token(metadata: Iterable[tuple[str, Any]] | None) -> str | None:

@@ -36,7 +36,7 @@ class Answers(FleetServicer):
         yield pb.Chunk(data=b"x", total=1)
 
     def StartRound(self, request: pb.StartRoundRequest, context: grpc.ServicerContext) -> pb.Round:
-        return pb.Round(id=7)
+        return pb.Round(id=7, request=request)
 
 
 @dataclass
@@ -87,7 +87,9 @@ def test_a_robot_reads_and_fetches_and_starts_nothing(service: Service) -> None:
 def test_an_operator_does_both_until_the_token_is_void(service: Service) -> None:
     with service.client(service.operators.add("ann")) as ann:
         assert ann.releases() == []
-        assert ann.start_round(pb.StartRoundRequest()).id == 7
+        started = ann.start_round(pb.StartRoundRequest(rounds=2, by="eve"))
+        assert (started.id, started.request.rounds) == (7, 2)
+        assert started.request.by == "ann", "the token says who it was"
         service.operators.remove("ann")
         with pytest.raises(FederationError, match="none of this server's"):
             ann.releases()
@@ -100,6 +102,9 @@ def test_what_changes_something_is_the_operators(service: Service) -> None:
     # A method that is new stands on neither side until somebody decides.
     reads = {name for name in methods if name.startswith(("Get", "List", "Watch", "Fetch"))}
     assert methods - reads == OPERATORS_ONLY
+    for method in pb.DESCRIPTOR.services_by_name["Fleet"].methods:
+        if method.name in OPERATORS_ONLY:
+            assert "by" in method.input_type.fields_by_name
 
 
 def test_a_token_is_never_sent_in_plaintext(service: Service) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent.control.merging.config import MergeConfig
 from agent.policy.engines.config import EngineConfig
 from agent.policy.remote.config import RemoteConfig
+from agent.policy.remote.wire import LONGEST_S
 from robots.errors import ConfigError
 
 
@@ -18,7 +19,8 @@ class InferenceConfig(RemoteConfig, EngineConfig, MergeConfig):
     # Ticks of a chunk that are carried out before the next one's observation is taken; 0: half of
     # the chunk. Sooner where the measured latency would leave the arm without a plan.
     execution_horizon: int = 0
-    # Replace the policy worker when a chunk takes longer than this, in seconds.
+    # Replace the policy worker when a chunk takes longer than this, in seconds; with a policy
+    # server, at most 600.
     deadline_s: float = 60.0
     # The same when it has not loaded its model and warmed up within this, in seconds.
     start_limit_s: float = 300.0
@@ -39,6 +41,13 @@ class InferenceConfig(RemoteConfig, EngineConfig, MergeConfig):
         if self.deadline_s <= 0:
             raise ConfigError(
                 "must be positive", field="--inference.deadline_s", value=self.deadline_s
+            )
+        if self.server and self.deadline_s > LONGEST_S:
+            raise ConfigError(
+                f"no policy server keeps a question for more than {LONGEST_S:g} s",
+                field="--inference.deadline_s",
+                value=self.deadline_s,
+                remedy="The default is 60",
             )
         if self.start_limit_s <= 0:
             raise ConfigError(

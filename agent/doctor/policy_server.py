@@ -11,8 +11,7 @@ import grpc
 from agent.doctor.check import Finding, Verdict
 from agent.inference_config import InferenceConfig
 from agent.ipc import FrameLayout
-from agent.policy.remote.session import About, AnswerError, Session
-from agent.policy.remote.worker import endpoint_of
+from agent.policy.remote.session import About, AnswerError, Session, endpoint_of
 
 _PART = "policy server"
 _OPEN_S = 5.0

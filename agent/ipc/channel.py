@@ -7,7 +7,8 @@ end. A peer that died is an end of file, so liveness needs no protocol of its ow
 
 Both ends belong to one user on one host; the socket's folder has mode 0700. What a peer says may
 still be nonsense: a stream that can't be read closes the channel, and ``fault`` says why; a field
-of the wrong type raises ``ValueError`` when it is asked for (``Message.text``, ``Message.whole``).
+of the wrong type raises ``ValueError`` when it is asked for (``Message.text``, ``.number``,
+``.whole``).
 """
 
 from __future__ import annotations
@@ -63,6 +64,21 @@ class Message:
         if not isinstance(value, str):
             raise ValueError(f"{name}={value!r}: must be a text")
         return value
+
+    def number(self, name: str, *, low: float = 0.0, high: float = 1e9) -> float:
+        """A field that is a number from ``low`` to ``high``.
+
+        Raises:
+            ValueError: it is not, or not there.
+        """
+        value = self.fields.get(name)
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not low <= value <= high
+        ):
+            raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
+        return float(value)
 
     def whole(self, name: str, *, low: int = 0, high: int = 1 << 53) -> int:
         """A field that is a whole number from ``low`` to ``high``.

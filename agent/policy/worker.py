@@ -3,7 +3,7 @@
 ::
 
     → hello{role, pid, generation, trial} ← welcome{layout, buffer, slots, slot, fps, task}
-    → ready{generation, digest, chunk_size, looks_back, warmup_s}  or  failed{message}
+    → ready{generation, digest, chunk_size, looks_back, chunk_s, warmup_s}  or  failed{message}
     ← observe{request, tick, epoch, slot, past, task, plan, frozen}
                                           → chunk{request, tick, generation, epoch, shape, timings}
                                           or error{request, message}
@@ -93,8 +93,9 @@ class PolicyWorker:
         self._guiding = guiding
         self._idle_since = time.perf_counter()
 
-    def warm_up(self, task: str) -> int:
-        """Ask for chunks from an empty observation; the length of a chunk.
+    def warm_up(self, task: str) -> tuple[int, float]:
+        """Ask for chunks from an empty observation; the length of a chunk, and the seconds that the
+        last one took.
 
         Raises:
             ModelError: the policy can't be asked.
@@ -105,12 +106,14 @@ class PolicyWorker:
         try:
             plan = None
             for _ in range(_WARM_UPS):
+                began = time.perf_counter()
                 ask = Ask(state=state, images=images, task=task, plan=plan, frozen=1)
                 chunk = self._predict(ask).chunk
+                took_s = time.perf_counter() - began
                 plan = chunk if self._guiding else None
         except _INFERENCE_ERRORS as error:
             raise ModelError(f"the policy can't be asked: {_brief(error)}") from error
-        return len(chunk)
+        return len(chunk), took_s
 
     def serve(self) -> None:
         """Answer until retired or alone."""
@@ -240,7 +243,7 @@ def _prepare(
         guiding=guiding,
     )
     loaded_s = time.monotonic() - began
-    chunk_size = worker.warm_up(task)
+    chunk_size, chunk_s = worker.warm_up(task)
     warmup_s = time.monotonic() - began
     logger.info(
         "%s on %s by %s: loaded in %.1f s, warm after %.1f s",
@@ -255,6 +258,7 @@ def _prepare(
         "digest": loaded.digest,
         "chunk_size": chunk_size,
         "looks_back": loaded.engine.looks_back,
+        "chunk_s": chunk_s,
         "warmup_s": round(warmup_s, 3),
         "load_s": round(loaded_s, 3),
     }

@@ -50,20 +50,22 @@ class OpenRequest(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., robot: _Optional[str] = ..., state_names: _Optional[_Iterable[str]] = ..., action_names: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ..., rename_map: _Optional[_Mapping[str, str]] = ..., guidance: _Optional[_Union[Guidance, _Mapping]] = ...) -> None: ...
 
 class OpenReply(_message.Message):
-    __slots__ = ("session", "digest", "chunk_size", "cameras", "idle_s", "max_batch")
+    __slots__ = ("session", "digest", "chunk_size", "cameras", "idle_s", "max_batch", "pass_s")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CHUNK_SIZE_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
     IDLE_S_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_FIELD_NUMBER: _ClassVar[int]
+    PASS_S_FIELD_NUMBER: _ClassVar[int]
     session: str
     digest: str
     chunk_size: int
     cameras: _containers.RepeatedCompositeFieldContainer[Camera]
     idle_s: float
     max_batch: int
-    def __init__(self, session: _Optional[str] = ..., digest: _Optional[str] = ..., chunk_size: _Optional[int] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ..., idle_s: _Optional[float] = ..., max_batch: _Optional[int] = ...) -> None: ...
+    pass_s: float
+    def __init__(self, session: _Optional[str] = ..., digest: _Optional[str] = ..., chunk_size: _Optional[int] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ..., idle_s: _Optional[float] = ..., max_batch: _Optional[int] = ..., pass_s: _Optional[float] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("key", "jpeg")

@@ -11,7 +11,7 @@ import grpc
 from rich.table import Table
 
 from agent.policy.remote.config import RemoteConfig
-from agent.policy.remote.worker import endpoint_of
+from agent.policy.remote.session import endpoint_of
 from agent.proto import policy_pb2 as pb
 from agent.proto.policy_pb2_grpc import PolicyStub
 from robots.errors import LinkError

@@ -119,6 +119,12 @@ class Batcher:
         return self._max_batch if self._model.loaded.engine.independent else 1
 
     @property
+    def pass_s(self) -> float:
+        """What a robot that asks alone may expect of the model that answers now."""
+        with self._changed:
+            return self._pace.seconds(1)
+
+    @property
     def alive(self) -> bool:
         """Whether anything is still answered."""
         return self._thread.is_alive()

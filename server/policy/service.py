@@ -22,9 +22,6 @@ from server.policy.metrics import Metrics
 from server.policy.model import INFERENCE_ERRORS, Model
 from server.policy.sessions import IDLE_S, FullError, Session, Sessions
 
-LONGEST_S = 60.0
-"""That a question waits at most, whatever its own deadline."""
-
 _FULL_RETRY_S = 10.0
 
 _MOST_DECODING = 2
@@ -79,7 +76,7 @@ class PolicyService(PolicyServicer):
         began = time.monotonic()
         self.metrics.counts["received_bytes"] += request.ByteSize()
         left_s = context.time_remaining()
-        deadline = began + min(LONGEST_S, LONGEST_S if left_s is None else left_s)
+        deadline = began + min(wire.LONGEST_S, wire.LONGEST_S if left_s is None else left_s)
         session = await self._session(request.session, context)
         try:
             self._begin(session, request.epoch)
@@ -201,6 +198,7 @@ class PolicyService(PolicyServicer):
             cameras=[pb.Camera(key=v.key, height=v.height, width=v.width) for v in session.views],
             idle_s=IDLE_S,
             max_batch=self._batcher.max_batch,
+            pass_s=self._batcher.pass_s,
         )
 
     async def _session(self, name: str, context: Any) -> Session:

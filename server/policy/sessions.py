@@ -12,10 +12,11 @@ from lerobot.configs import PreTrainedConfig
 from agent.ipc import FrameLayout
 from agent.policy.continuation import Guiding, check_can_continue
 from agent.policy.fit import check_fit
+from agent.policy.remote import wire
 from robots.errors import ArmadaError, ConfigError, ModelError
 from server.policy.sizes import sent_size
 
-IDLE_S = 600.0
+IDLE_S = wire.LONGEST_S
 """A stopped arm keeps its session; a robot that is gone doesn't keep a place for ever."""
 
 _MOST_PIXELS = 4 * 1024 * 1024

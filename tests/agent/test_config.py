@@ -61,6 +61,14 @@ def test_a_worker_has_some_time_to_start_and_to_answer() -> None:
             InferenceConfig(**{field: 0})  # type: ignore[arg-type]
 
 
+def test_a_question_to_a_server_has_a_deadline_that_servers_keep() -> None:
+    server = {"server": "127.0.0.1:8470"}
+    with pytest.raises(ConfigError, match=r"--inference.deadline_s=601: no policy server keeps"):
+        InferenceConfig(**server, deadline_s=601)  # type: ignore[arg-type]
+    InferenceConfig(**server, deadline_s=600)  # type: ignore[arg-type]
+    InferenceConfig(deadline_s=601)
+
+
 def test_a_home_folder_may_be_written_short() -> None:
     config = RunConfig(**ARM, policy=POLICY, dataset=RecordConfig(root="~/sets/cubes"))
     assert config.dataset_root == Path.home() / "sets" / "cubes"

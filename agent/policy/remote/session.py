@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from agent.ipc import FrameLayout
 from agent.policy.remote import wire
+from agent.policy.remote.config import RemoteConfig
 from agent.policy.remote.shrink import encode, shrink
 from agent.proto import policy_pb2 as pb
 from agent.proto.policy_pb2_grpc import PolicyStub
@@ -101,6 +104,26 @@ class Endpoint:
         return grpc.aio.secure_channel(self.address, credentials, options=_OPTIONS)
 
 
+def endpoint_of(config: RemoteConfig) -> Endpoint:
+    """Where to call, with what is needed to get in.
+
+    Raises:
+        ConfigError: the token can't be read.
+        OSError: a certificate can't be read.
+    """
+
+    def read(path: str) -> bytes | None:
+        return Path(path).read_bytes() if path else None
+
+    return Endpoint(
+        address=config.server,
+        root_certificates=read(config.root_certificates),
+        token=config.token(),
+        client_certificate=read(config.client_certificate),
+        client_key=read(config.client_key),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class About:
     """What a server must know of a robot.
@@ -153,6 +176,7 @@ class Session:
         self._channel = endpoint.channel()
         self._stub = PolicyStub(self._channel)  # type: ignore[no-untyped-call]
         self._welcome = pb.OpenReply()
+        self._opening_s = 0.0
 
     @classmethod
     async def open(cls, endpoint: Endpoint, about: About, *, timeout_s: float) -> Session:
@@ -178,16 +202,26 @@ class Session:
     def chunk_size(self) -> int:
         return self._welcome.chunk_size
 
+    @property
+    def chunk_s(self) -> float:
+        """What a chunk will take, as far as is known before the first: the server's pass, and the
+        trips of the opening (connecting and the welcome), which for an observation that a new
+        connection takes in several bursts are about as many."""
+        # A server may say anything, also what is no number (max takes the first then).
+        return self._opening_s + min(wire.LONGEST_S, max(0.0, self._welcome.pass_s))
+
     async def reopen(self, *, timeout_s: float) -> None:
         """Another session over the same connection, for a server that forgot this one.
 
         Raises:
             AnswerError: the robot is refused.
         """
+        began = time.perf_counter()
         with self._errors():
             welcome = await self._stub.Open(
                 self._about.request(), timeout=timeout_s, metadata=self._endpoint.metadata
             )
+        self._opening_s = time.perf_counter() - began
         known = {image.key for image in self._about.layout.images}
         strange = [camera.key for camera in welcome.cameras if camera.key not in known]
         if not welcome.chunk_size >= 1 or strange:

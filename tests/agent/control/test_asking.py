@@ -85,6 +85,16 @@ def test_a_cold_start_counts_only_while_there_is_nothing_else() -> None:
     assert latency.seconds == 0.2
 
 
+def test_what_a_worker_expects_holds_until_more_than_a_cold_start_was_measured() -> None:
+    latency = Latency()
+    latency.expect(0.3)
+    assert latency.seconds == 0.3
+    latency.note(9.0)
+    assert latency.seconds == 0.3
+    latency.note(0.2)
+    assert latency.seconds == 0.2
+
+
 def test_one_slow_chunk_in_many_is_no_rule_and_many_are() -> None:
     latency = Latency(0.9)
     for _ in range(40):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import grpc
@@ -154,6 +155,19 @@ async def test_what_would_come_too_late_is_not_computed(model: Model) -> None:
         # The robot's deadline is the server's: nothing of it is left.
         await queued(server.batcher, 0)
         assert server.batcher._queue == []
+
+
+async def test_a_question_waits_as_long_as_its_robot_does(model: Model) -> None:
+    async with hosted(model, start=False) as server:
+        session = await server.open()
+        state, images = sight(1)
+        request = session.request(1, 1, 0, state, images, TASK)
+        asking = asyncio.create_task(session.ask(request, timeout_s=500))
+        await queued(server.batcher, 1)
+        assert server.batcher._queue[0].deadline > time.monotonic() + 300
+        server.batcher.start()
+        await asking
+        await session.close()
 
 
 async def test_a_question_ends_in_an_error_when_its_connection_is_closed(

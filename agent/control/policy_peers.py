@@ -31,6 +31,9 @@ class Request:
     sent_s: float
     held: int
     """Ticks without a plan before it."""
+    silent_since: float
+    """When its worker was last heard of, or asked: one that takes another's place goes on counting
+    what that one waited, or a worker that hangs would be given up later with each reset."""
 
 
 @dataclass(eq=False)
@@ -63,6 +66,8 @@ class Worker:
     latency: Latency = field(default_factory=Latency)
     failures: int = 0
     not_before: float = 0.0
+    busy: bool = False
+    """Whether its server was, for a request since the last chunk."""
 
     @property
     def rank(self) -> tuple[bool, bool, int]:
@@ -72,11 +77,40 @@ class Worker:
     @property
     def late(self) -> bool:
         """Whether it has been silent for longer than what is planned can last."""
-        return self.request is not None and time.monotonic() - self.request.sent_s > self.patience_s
+        return self.silent_s > self.patience_s
 
     @property
-    def may_be_asked(self) -> bool:
-        return self.request is None and self.up and time.monotonic() >= self.not_before
+    def silent_s(self) -> float:
+        """How long it has owed an answer without a word."""
+        return 0.0 if self.request is None else time.monotonic() - self.request.silent_since
+
+    def may_be_asked(self, epoch: int) -> bool:
+        """Also while it owes an answer that nobody wants any more, if it is a remote one: its
+        server takes the newer question in the older one's place. A local one computes, and could
+        not begin any sooner."""
+        free = self.request is None or (self.remote and self.request.epoch != epoch)
+        return free and self.up and time.monotonic() >= self.not_before
+
+    def ask(self, number: int, tick: int, epoch: int, held: int) -> None:
+        """A request is on its way."""
+        now = time.monotonic()
+        since = now if self.request is None else self.request.silent_since
+        self.request = Request(number, tick, epoch, now, held, since)
+
+    def asked(self, number: object) -> Request | None:
+        """The request that has this number, if its answer is still waited for. The answer to one
+        that was replaced is for nobody, and says that the worker isn't silent."""
+        request = self.request
+        if request is not None and request.number != number:
+            request.silent_since = request.sent_s
+            return None
+        return request
+
+    def shed(self, again_s: float) -> None:
+        """Its server was too busy for the request, and said when it may be asked again."""
+        self.request = None
+        self.not_before = time.monotonic() + again_s
+        self.busy = True
 
     def failed(self) -> None:
         """The request ended in an error: the next one after a pause that grows."""
@@ -88,6 +122,7 @@ class Worker:
     def answered(self) -> None:
         self.request = None
         self.failures = 0
+        self.busy = False
 
 
 def best(workers: Sequence[Worker]) -> Worker | None:

@@ -1,9 +1,10 @@
 """The policy workers as the control loop sees them: one that is asked, others that take over.
 
 A request is in flight at most once per worker, and ends in a chunk, an error, a deadline or the
-worker's death; the next one may then go. Another worker takes over between two requests, so no
-chunk mixes two models: one of a newer generation, and then the old one is told to retire; or a
-remote one whose link is up again, or the local one while it is down or silent.
+worker's death; the next one may then go. A remote worker is also asked anew after a reset, in place
+of what nobody wants any more. Another worker takes over between two requests, so no chunk mixes two
+models: one of a newer generation, and then the old one is told to retire; or a remote one whose
+link is up again, or the local one while it is down or silent.
 
 Discarded: chunks of a request made before the epoch changed (a stop, another source, another
 task, a reset), and those of a worker that no longer is the active one.
@@ -22,7 +23,6 @@ from agent.control.asking import Asking
 from agent.control.chunk_stats import ChunkStats
 from agent.control.peers import Emit, Peer
 from agent.control.policy_peers import (
-    Request,
     Worker,
     best,
     free_slot,
@@ -116,7 +116,7 @@ class PolicyRole:
         while self._past and self._past[0][0] <= tick - worker.looks_back:
             # Also after ticks without a worker or with a picture that was not to be shown.
             self._past.popleft()
-        if worker.may_be_asked and self._wanted(tick, worker):
+        if worker.may_be_asked(self.epoch) and self._wanted(tick, worker):
             self._ask(worker, tick, (state, images))
         if worker.looks_back > 1:
             self._keep(tick, (state, images))
@@ -131,7 +131,7 @@ class PolicyRole:
         for slot, frame in zip(slots, frames, strict=True):
             self._show(slot, frame)
         self._requests += 1
-        worker.request = Request(self._requests, tick, self.epoch, time.monotonic(), self._held)
+        worker.ask(self._requests, tick, self.epoch, self._held)
         plan = self._timeline.ahead(tick) if self._continues else np.zeros((0, 0), np.float32)
         worker.peer.channel.send(
             "observe",
@@ -204,9 +204,7 @@ class PolicyRole:
         elif message.kind == "chunk":
             self._on_chunk(worker, message)
         elif message.kind == "error":
-            if worker.request and message.fields.get("request") == worker.request.number:
-                worker.failed()
-            self._emit("policy_error", message.text("message"), generation=worker.generation)
+            self._on_error(worker, message)
         elif message.kind == "failed":
             self._emit("policy_failed", message.text("message"), generation=worker.generation)
         elif message.kind == "link":
@@ -244,6 +242,11 @@ class PolicyRole:
         worker.chunk_size = message.whole("chunk_size", low=1, high=_MOST_ACTIONS)
         if "looks_back" in message.fields:
             worker.looks_back = message.whole("looks_back", low=1, high=MOST_LOOKED_AT)
+        if "chunk_s" in message.fields:
+            # Said by each worker, not inherited from the one before: a fallback that was never
+            # asked and the first one after a restart of control have none, and another model or
+            # server takes another time.
+            worker.latency.expect(message.number("chunk_s"))
         worker.ready = True
         if worker.remote:
             worker.patience_s = _PATIENCE * worker.chunk_size * self._asking.period_s
@@ -272,9 +275,23 @@ class PolicyRole:
         )
         self._take_over()
 
+    def _on_error(self, worker: Worker, message: Message) -> None:
+        cause, news = message.text("message"), True
+        if worker.asked(message.fields.get("request")) is None:
+            # Of a remote one: of a question whose place another has taken.
+            news = not worker.remote
+        elif "again_s" in message.fields:
+            # Told once: it comes with each request for as long as the server is busy.
+            news = not worker.busy
+            worker.shed(message.number("again_s"))
+        else:
+            worker.failed()
+        if news:
+            self._emit("policy_error", cause, generation=worker.generation)
+
     def _on_chunk(self, worker: Worker, message: Message) -> None:
-        request = worker.request
-        if request is None or message.whole("request") != request.number:
+        request = worker.asked(message.whole("request"))
+        if request is None:
             return
         chunk = self._chunk(message)
         if isinstance(chunk, str):
@@ -346,8 +363,7 @@ class PolicyRole:
 
     def _check_deadline(self) -> None:
         for worker in self._workers:
-            request = worker.request
-            if request and time.monotonic() - request.sent_s > self._deadline_s:
+            if worker.silent_s > self._deadline_s:
                 self._emit(
                     "policy_hung",
                     f"no chunk within {self._deadline_s} s",

@@ -5,14 +5,17 @@
     → hello{role, pid, generation, remote=true}
                                           ← welcome{layout, buffer, slots, fps, task, robot}
     → link{up=false, cause}               while the server can't be asked, at each change of cause
-    → ready{generation, digest, chunk_size, warmup_s}
+    → ready{generation, digest, chunk_size, chunk_s, warmup_s}
                                           with the first session, and with another model
     → link{up=true}
     ← observe{request, tick, epoch, slot, task, plan, frozen}
                                           → chunk{request, tick, generation, epoch, digest, shape,
                                                   timings, bytes_up, bytes_down}
-                                          or error{request, message}
+                                          or error{request, message, again_s}
     ← retire{}
+
+``again_s``: the server was too busy, and wants to be asked again after so long; absent else. After
+a reset another question may come before the answer: the server takes it in the older one's place.
 
 Control knows no gRPC. Every request ends in a chunk or an error, before control's own deadline, and
 as soon as the server is silent for longer than its answers took (``patience.py``). A link that is
@@ -47,7 +50,7 @@ from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.policy.remote.config import RemoteConfig
 from agent.policy.remote.dial import Dialler
 from agent.policy.remote.patience import Patience
-from agent.policy.remote.session import About, AnswerError, Endpoint, Session
+from agent.policy.remote.session import About, AnswerError, Endpoint, Session, endpoint_of
 from agent.proto import policy_pb2 as pb
 from robots.errors import ArmadaError, LinkError
 
@@ -70,6 +73,7 @@ _UNWELCOME = (
 )
 """What no further question of this session changes."""
 
+_REPLACED = grpc.StatusCode.ABORTED
 _SILENT = grpc.StatusCode.DEADLINE_EXCEEDED
 _UNPROVEN = (_SILENT, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 """No answer, not even a refusal."""
@@ -85,6 +89,7 @@ class RemoteWorker:
         about: The robot.
         generation: Which worker this is, counted by the supervisor.
         limit_s: The longest that an answer may take, however slow the server is.
+        fallback: Whether this host has a policy of its own, for when the server can't be asked.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class RemoteWorker:
         *,
         generation: int,
         limit_s: float,
+        fallback: bool = False,
     ) -> None:
         self._channel = channel
         self._buffer = buffer
@@ -103,6 +109,7 @@ class RemoteWorker:
         self._address = endpoint.address
         self._generation = generation
         self._patience = Patience(limit_s)
+        self._fallback = fallback
         self._dialler = Dialler(endpoint, about, self._tell_down)
         # Kept: a closed channel has none to tell.
         self._fd = channel.fileno()
@@ -209,12 +216,17 @@ class RemoteWorker:
         self, session: Session, request: pb.PredictRequest, error: AnswerError, *, until: float
     ) -> None:
         """What to do about a question without an answer; control hears of it in any case."""
-        cause = str(error)
-        self._failures += error.code is not grpc.StatusCode.ABORTED
-        if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        cause, again_s = str(error), error.retry_after_s
+        # Too busy is no fault of the session: in another it would be told the same, at the price
+        # of a handshake. But a robot with a policy of its own is better off with that.
+        counts = error.code is not _REPLACED and (again_s is None or self._fallback)
+        self._failures += counts
+        if again_s is not None:
             # Said when the next one may come: it is to be fresh then.
-            left_s = until - time.perf_counter()
-            await asyncio.sleep(max(0.0, min(left_s, error.retry_after_s or 0.0)))
+            again_s = min(again_s, self._patience.longest_s)
+            wait_s = max(0.0, min(again_s, until - time.perf_counter()))
+            await asyncio.sleep(wait_s)
+            again_s -= wait_s
         elif error.code is grpc.StatusCode.NOT_FOUND:
             # Restarted behind a balancer, or it heard nothing of us for too long.
             with contextlib.suppress(AnswerError):
@@ -222,12 +234,14 @@ class RemoteWorker:
                 self._tell_model(session)
         elif error.code is _SILENT:
             self._unanswered = request
-        self._fail(request.request, cause)
-        if error.code in (*_UNWELCOME, _SILENT) or self._failures >= _PATIENCE:
+        self._fail(request.request, cause, again_s)
+        failing = counts and self._failures >= _PATIENCE
+        if failing or error.code in (*_UNWELCOME, _SILENT):
             self._give_up(session, cause)
 
-    def _fail(self, number: int, cause: str) -> None:
-        self._send("error", request=number, message=cause[:300])
+    def _fail(self, number: int, cause: str, again_s: float | None = None) -> None:
+        when: dict[str, Any] = {} if again_s is None else {"again_s": again_s}
+        self._send("error", request=number, message=cause[:300], **when)
         self._idle_since = time.perf_counter()
 
     # The server ----------------------------------------------------------------------------
@@ -287,6 +301,7 @@ class RemoteWorker:
             generation=self._generation,
             digest=session.digest,
             chunk_size=session.chunk_size,
+            chunk_s=session.chunk_s,
             warmup_s=round(time.monotonic() - self._began, 3),
         )
 
@@ -341,30 +356,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     buffer = FrameBuffer(Path(welcome["buffer"]), layout, welcome["slots"])
     worker = RemoteWorker(
-        channel, buffer, endpoint, about, generation=args.generation, limit_s=args.deadline_s
+        channel,
+        buffer,
+        endpoint,
+        about,
+        generation=args.generation,
+        limit_s=args.deadline_s,
+        fallback=args.remote.get("fallback", RemoteConfig.fallback),
     )
     asyncio.run(worker.serve())
     return 0
-
-
-def endpoint_of(config: RemoteConfig) -> Endpoint:
-    """Where to call, with what is needed to get in.
-
-    Raises:
-        ConfigError: the token can't be read.
-        OSError: a certificate can't be read.
-    """
-
-    def read(path: str) -> bytes | None:
-        return Path(path).read_bytes() if path else None
-
-    return Endpoint(
-        address=config.server,
-        root_certificates=read(config.root_certificates),
-        token=config.token(),
-        client_certificate=read(config.client_certificate),
-        client_key=read(config.client_key),
-    )
 
 
 def _welcome(channel: Channel) -> Message | None:

@@ -115,7 +115,7 @@ def packed(fields: object, payload: bytes = b"") -> bytes:
 NAMES = (
     *("kind", "role", "pid", "generation", "subscribe", "digest", "chunk_size", "request", "shape"),
     *("slot", "episodes", "frames", "message", "name", "args", "id", "event", "cause", "time"),
-    *("data", "self", "payload", "via"),
+    *("data", "self", "payload", "via", "chunk_s", "again_s"),
 )
 WORDS = (
     *("hello", "policy", "recorder", "supervisor", "link", "cli", "ready", "chunk", "error"),
@@ -182,6 +182,8 @@ def test_a_peer_that_is_known_may_say_anything(
         ((packed({"kind": "hello", "role": "cli", "pid": "x"}),), "pid='x': must be a whole"),
         ((packed({"kind": "hello", "role": "policy"}),), "generation=None"),
         ((packed(WORKER), packed(READY | {"chunk_size": -1})), "policy, pid 7: .*chunk_size=-1"),
+        ((packed(WORKER), packed(READY | {"chunk_s": "1"})), "chunk_s='1': must be a number"),
+        ((packed(WORKER), packed(READY | {"chunk_s": float("nan")})), "chunk_s=nan: must be a"),
         (
             (packed({"kind": "hello", "role": "recorder"}), packed({"kind": "free", "slot": 4})),
             "recorder, .*slot=4: must be a whole number from 0 to 3",
@@ -260,7 +262,9 @@ def test_a_wrong_chunk_is_an_error_of_its_request(
         assert [kind for kind, _ in bench.events] == ["policy_error"]
         assert says in bench.events[0][1]
         (kept,) = bench.policy._workers
-        wait_until(lambda: kept.may_be_asked, what="the pause after an error is over")
+        wait_until(
+            lambda: kept.may_be_asked(bench.policy.epoch), what="the pause after an error is over"
+        )
         bench.policy.offer(1, STATE, {})
         assert _asked(worker) > request, "the next one may go"
     assert not worker.closed

@@ -127,7 +127,7 @@ def test_an_error_ends_the_request_and_the_next_may_go(bench: Bench) -> None:
     assert "policy_error" in bench.kinds()
     bench.role.offer(1, STATE, {})
     assert worker.wait(0.02) == [], "not at once: it may fail every time"
-    wait_until(lambda: bench.role._workers[0].may_be_asked, what="the pause is over")
+    wait_until(lambda: bench.role._workers[0].may_be_asked(0), what="the pause is over")
     bench.ask(worker, 2)
 
 

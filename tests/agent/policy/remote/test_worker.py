@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -131,20 +130,6 @@ class Worker:
         return wait_until(look, timeout_s=WAIT_S, what="a worker's hello")
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    # Not pytest's folder: the path of a socket is limited to some hundred characters.
-    with tempfile.TemporaryDirectory(prefix="armada-test-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def server() -> Iterator[Background]:
-    server = Background()
-    yield server
-    server.end()
-
-
 def test_it_answers_as_a_worker_does_and_brings_the_servers_model(
     folder: Path, server: Background, model: Model, other_model: Model
 ) -> None:
@@ -162,6 +147,7 @@ def test_it_answers_as_a_worker_does_and_brings_the_servers_model(
         server.up(model)
         ready = worker.next("ready")
         assert (ready["digest"], ready["chunk_size"]) == (model.digest, 30)
+        assert ready["chunk_s"] > model.pass_s, "and the way there and back"
         assert worker.next("link")["up"] is True
         chunk = worker.ask()
         assert (chunk.kind, chunk["tick"], chunk["digest"]) == ("chunk", 42, model.digest)

@@ -25,6 +25,8 @@ _KEEPALIVE = [
     # Without this one gRPC waits a minute for the ping's answer, whatever the other says.
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 0),
+    # A server that was away is found again soon; gRPC would look every two minutes in the end.
+    ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
 
 

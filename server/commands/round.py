@@ -22,6 +22,12 @@ _USAGE = (
 )
 _FAILED = 1
 
+_SILENCE_S = 120.0
+"""Longest that a server may be away while its round is followed: it is started again, or the link
+is down."""
+
+_AGAIN_S = 1.0
+
 
 def main(argv: list[str]) -> int:
     """Dispatch to the verb."""
@@ -130,13 +136,48 @@ def _follow(client: FleetClient, number: int, console: Console, *, as_json: bool
 
 
 def _events(client: FleetClient, number: int) -> Iterator[dict[str, Any]]:
-    for event in client.watch_round(number):
-        yield {
-            "sequence": event.sequence,
-            "time": event.time,
-            "kind": event.kind,
-            "data": json.loads(event.data_json),
-        }
+    """To the last one, also over a link that is cut and a server that is started again."""
+    from agent.fleet import UnreachableError
+
+    seen = 0
+    while True:
+        try:
+            for event in client.watch_round(number, seen):
+                seen = event.sequence
+                yield {
+                    "sequence": event.sequence,
+                    "time": event.time,
+                    "kind": event.kind,
+                    "data": json.loads(event.data_json),
+                }
+        except UnreachableError:
+            if not seen:
+                raise
+            _wait_for(client, number)
+        else:
+            return
+
+
+def _wait_for(client: FleetClient, number: int) -> None:
+    """Until the server answers again.
+
+    Raises:
+        UnreachableError: it doesn't.
+    """
+    from agent.fleet import UnreachableError
+
+    deadline = time.monotonic() + _SILENCE_S
+    while True:
+        time.sleep(_AGAIN_S)
+        try:
+            client.rounds()
+        except UnreachableError as error:
+            if time.monotonic() > deadline:
+                raise UnreachableError(
+                    str(error), remedy=f"The round goes on without you: armada round show {number}"
+                ) from error
+        else:
+            return
 
 
 class _Quiet:

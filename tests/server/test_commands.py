@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from pathlib import Path
+
+import grpc
 import pytest
 
 from robots.errors import ConfigError, FederationError
 from server.commands.round import main
 from server.commands.view import sentence
-from tests.helpers import free_port
+from server.registry.releases import Releases
+from server.rounds.folder import RoundFolder
+from server.rounds.rounds import Rounds
+from server.rounds.spec import RoundSpec
+from server.service import FleetService, serve
+from tests.helpers import free_port, wait_until
 
 
 @pytest.mark.parametrize(
@@ -33,6 +43,80 @@ def test_a_server_that_does_not_answer_is_named() -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(FederationError, match=f"no fleet server answers at {address}"):
         main(["list", f"--server={address}"])
+
+
+class Followed:
+    """A round that is followed by ``armada round show``."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = RoundFolder.of(root / "rounds", 1)
+        self.folder.path.mkdir(parents=True)
+        self.folder.write_spec(RoundSpec())
+        self.folder.events.emit("started")
+        rounds = Rounds(root / "rounds", None)  # type: ignore[arg-type]
+        self.service = FleetService(rounds, Releases(root / "releases"))
+        self.address = f"127.0.0.1:{free_port()}"
+        self.ended: list[int | FederationError] = []
+        self._capsys = capsys
+        self._said: list[str] = []
+        self._follower = threading.Thread(target=self._follow)
+        self._server = self._serve()
+        self._follower.start()
+        self.hears(1)
+
+    def hears(self, sequence: int) -> None:
+        """Wait until each event up to this one was told once."""
+
+        def told() -> bool:
+            self._said.extend(self._capsys.readouterr().out.splitlines())
+            sequences = [json.loads(line)["sequence"] for line in self._said]
+            return sequences == list(range(1, sequence + 1))
+
+        wait_until(told, what=f"event {sequence}")
+
+    def stop_server(self) -> None:
+        self._server.stop(None).wait()
+
+    def start_server(self) -> None:
+        self._server = self._serve()
+
+    def join(self) -> None:
+        self._follower.join(30)
+        self.stop_server()
+
+    def _serve(self) -> grpc.Server:
+        return serve(self.service, self.address, None)
+
+    def _follow(self) -> None:
+        try:
+            self.ended.append(main(["show", "1", f"--server={self.address}", "--json=true"]))
+        except FederationError as error:
+            self.ended.append(error)
+
+
+def test_a_round_is_followed_over_a_server_that_is_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    followed = Followed(tmp_path, capsys)
+    followed.stop_server()
+    followed.folder.events.emit("waiting", robots=0, needed=1)
+    followed.start_server()
+    followed.hears(2)
+    followed.folder.events.emit("finished", releases=[])
+    followed.hears(3)
+    followed.join()
+    assert followed.ended == [0]
+
+
+def test_a_server_that_stays_away_ends_the_command_and_not_the_round(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.commands.round._SILENCE_S", 0.0)
+    followed = Followed(tmp_path, capsys)
+    followed.stop_server()
+    followed.join()
+    (error,) = followed.ended
+    assert str(error).endswith("The round goes on without you: armada round show 1")
 
 
 def test_a_reply_reads_as_a_sentence() -> None:

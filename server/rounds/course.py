@@ -120,7 +120,7 @@ class Course:
             time.sleep(_POLL_S)
         progress.start_version = self._releases.latest or 0
         progress.start_digest = weights.digest(self._starts.load(progress.start_version))
-        nodes = draw(online, self._known.name, spec, self._seed + 1000 * self._folder.number)
+        nodes = draw(online, self._known.name, spec, self._drawing_seed)
         if spec.normaliser == POOLED:
             progress.normaliser = progress.normaliser or pooled_before(self._folder)
         if spec.normaliser == POOLED and not progress.normaliser:
@@ -219,6 +219,13 @@ class Course:
         """Another one in each round of a run, the same when the run is repeated."""
         return (self._spec.train.seed + self._progress.server_round - 1) % 2**31
 
+    @property
+    def _drawing_seed(self) -> int:
+        return self._seed + 1000 * self._folder.number
+
+    def _admit(self, online: frozenset[str]) -> list[str]:
+        return admit(self._progress, online, self._known.name, self._spec, self._drawing_seed)
+
     def _begin(self, phase: str, nodes: list[str], limit_s: float) -> None:
         progress = self._progress
         progress.phase, progress.deadline = phase, time.time() + limit_s
@@ -272,10 +279,10 @@ class Course:
                 self._check_wanted()
                 online = asker.online()
                 with asker.still():
-                    if newcomers and (more := admit(progress, online, self._spec)):
+                    if newcomers and (more := self._admit(online)):
                         progress.seats |= {node: Seat() for node in more}
                         progress.save(self._folder)
-                    if complete(progress, online):
+                    if complete(progress, online, self._spec):
                         return
                     nodes = progress.open_nodes()
                 asker.turn(nodes & online)

@@ -9,6 +9,9 @@ from server.rounds.spec import RoundSpec
 NODES = [str(n) for n in range(10)]
 
 
+SHARE = RoundSpec(fraction=0.5)
+
+
 def nobody(node: str) -> str:
     return ""
 
@@ -17,6 +20,10 @@ def progress(wanted: int, **seats: str) -> Progress:
     return Progress(
         wanted=wanted, seats={k.removeprefix("n"): Seat(state=v) for k, v in seats.items()}
     )
+
+
+def admitted(progress: Progress, online: set[str], spec: RoundSpec) -> list[str]:
+    return admit(progress, online, nobody, spec, seed=1)
 
 
 def test_a_share_is_drawn_by_seed() -> None:
@@ -41,21 +48,43 @@ def test_the_same_robots_are_drawn_when_their_nodes_have_other_numbers() -> None
 
 
 def test_who_comes_during_the_round_is_asked_if_everybody_is() -> None:
-    assert admit(progress(1, n1=OPEN), {"1", "2"}, RoundSpec()) == ["2"]
-    assert admit(progress(1, n1=OPEN), {"1"}, RoundSpec()) == []
+    assert admitted(progress(1, n1=OPEN), {"1", "2"}, RoundSpec()) == ["2"]
+    assert admitted(progress(1, n1=OPEN), {"1"}, RoundSpec()) == []
+    assert admitted(progress(1, n1=OUT), {"1"}, RoundSpec()) == []
 
 
-def test_who_comes_takes_the_place_of_one_that_went() -> None:
-    spec = RoundSpec(fraction=0.5)
-    assert admit(progress(2, n1=OPEN, n2=DONE), {"1", "2", "3", "4"}, spec) == []
-    assert admit(progress(2, n1=OPEN, n2=DONE), {"2", "3", "4"}, spec) == ["3"]
-    assert admit(progress(2, n1=OUT, n2=DONE), {"3"}, spec) == []
+def test_somebody_takes_the_place_of_one_that_went_or_is_out() -> None:
+    assert admitted(progress(2, n1=OPEN, n2=DONE), {"1", "2", "3", "4"}, SHARE) == []
+    assert len(admitted(progress(2, n1=OPEN, n2=DONE), {"2", "3", "4"}, SHARE)) == 1
+    assert admitted(progress(2, n1=OUT, n2=DONE), {"1", "3"}, SHARE) == ["3"]
+    assert admitted(progress(2, n1=OUT, n2=DONE, n3=OPEN), {"1", "3", "4"}, SHARE) == []
+
+
+def test_who_takes_a_place_follows_from_the_seed_and_the_robots_names() -> None:
+    names = {node: f"robot{node}" for node in NODES}
+    others = {f"1{9 - int(node)}": name for node, name in names.items()}
+    asked = progress(4, n20=OUT)
+
+    def row(names: dict[str, str], there: set[str], seed: int = 4) -> list[str]:
+        online = {node for node, name in names.items() if name in there}
+        return [names[n] for n in admit(asked, online, names.__getitem__, SHARE, seed)]
+
+    everybody = set(names.values())
+    first = row(names, everybody)
+    assert len(first) == 4
+    assert row(others, everybody) == first
+    assert row(names, everybody - {first[0]})[:3] == first[1:]
+    assert any(row(names, everybody, seed) != first for seed in range(5, 9))
 
 
 def test_a_round_is_complete_when_as_many_as_were_asked_have_answered() -> None:
-    assert not complete(progress(2, n1=DONE, n2=OPEN), {"1", "2"})
-    assert not complete(progress(2, n1=DONE, n2=OPEN), {"1"}), "it may come back"
-    assert complete(progress(2, n1=DONE, n2=OUT), {"1"})
-    assert complete(progress(2, n1=DONE, n2=SAME, n3=DONE), {"1", "3"})
-    assert not complete(progress(2, n1=DONE, n2=DONE, n3=OPEN), {"3"}), "it was asked as well"
-    assert complete(progress(2, n1=DONE, n2=DONE, n3=OPEN), {"1"})
+    for spec in (RoundSpec(), SHARE):
+        assert not complete(progress(2, n1=DONE, n2=OPEN), {"1", "2"}, spec)
+        assert not complete(progress(2, n1=DONE, n2=OPEN), {"1"}, spec), "it may come back"
+        assert complete(progress(2, n1=DONE, n2=OUT), {"1"}, spec)
+        assert complete(progress(2, n1=DONE, n2=SAME, n3=DONE), {"1", "3"}, spec)
+        assert not complete(progress(2, n1=DONE, n2=DONE, n3=OPEN), {"3"}, spec), "asked as well"
+        assert complete(progress(2, n1=DONE, n2=DONE, n3=OPEN), {"1"}, spec)
+    replaced = progress(2, n1=DONE, n2=OUT, n3=OPEN)
+    assert not complete(replaced, {"1"}, SHARE), "it was asked in the place of the second"
+    assert complete(replaced, {"1"}, RoundSpec())

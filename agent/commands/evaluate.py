@@ -13,6 +13,7 @@ from robots.errors import ConfigError
 if TYPE_CHECKING:
     from agent.policy.engines.config import EngineConfig
     from agent.policy.evaluate import EpisodeError
+    from robots.replay.info import DatasetInfo
 
 
 def main(argv: list[str]) -> int:
@@ -50,7 +51,7 @@ def evaluate(config: Any) -> dict[str, Any]:
     from agent.policy.load import set_threads
 
     set_threads(config.threads)
-    episodes = chosen_episodes(config.episodes, len(open_info(config.dataset).episodes))
+    episodes = chosen_episodes(config.episodes, open_info(config.dataset))
     results, about = _measure(config, config.inference, config.policy.overrides, episodes)
     report = _report(results) | about | {"policy": config.policy.path, "dataset": config.dataset}
     if config.compare:
@@ -94,20 +95,22 @@ def _measure(
     }
 
 
-def chosen_episodes(text: str, total: int) -> list[int]:
+def chosen_episodes(text: str, info: DatasetInfo) -> list[int]:
     """The episodes that ``--episodes`` means.
 
     Raises:
         ConfigError: it can't be read, or means none.
     """
-    from agent.data.split import split
+    from agent.data.usable import usable
 
     if not text:
-        return list(range(total))
+        return [episode.index for episode in info.episodes]
     if text == "heldout":
-        episodes = split(total)[1]
+        found = usable(info)
+        episodes = found.split()[1]
         if not episodes:
-            raise ConfigError("none are held out of fewer than two", field="--episodes", value=text)
+            why = f"none are held out of fewer than two{found}"
+            raise ConfigError(why, field="--episodes", value=text)
         return episodes
     chosen: list[int] = []
     for part in text.strip("[] ").split(","):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from agent.data.split import split
 from agent.federation.base import cannot_start
 from agent.federation.conditions import Conditions, declines
 from agent.federation.jobs.job import Job
@@ -105,20 +104,27 @@ class Orders:
         return reason if declines(self._home.training, reason) else ""
 
     def _too_few(self, order: Order) -> str:
+        from agent.data.lock import reading
+        from agent.data.usable import usable
         from agent.data.used import uses
+        from robots.replay.info import read_info
 
+        root = self._home.dataset_root
         try:
-            used = uses(self._home.dataset_root)
+            with reading(root):
+                used = uses(root)
+                found = usable(read_info(root), unclean=self._home.training.unclean)
         except DataError as error:
             return f"{TOO_FEW}: {error}"
-        training, heldout = split(len(used))
+        training, heldout = found.split()
         if order.work == MEASURE:
-            few = f"{len(used)} episodes are too few to hold one out"
+            few = f"{len(found.episodes)} episodes are too few to hold one out{found}"
             return "" if heldout else f"{TOO_FEW}: {few}"
         new = sum(used[index].trained is None for index in training)
         wanted = max(order.min_new_episodes, self._home.training.min_new_episodes)
         if not training or new < wanted:
-            return f"{TOO_FEW}: {new} of {len(training)} are new, {max(wanted, 1)} are asked for"
+            asked = f"{max(wanted, 1)} are asked for"
+            return f"{TOO_FEW}: {new} of {len(training)} are new, {asked}{found}"
         return ""
 
     def _declines(self, order: Order, reason: str) -> Reply:

@@ -45,6 +45,8 @@ class TrainingConfig:
     min_free_gb: float = 2.0
     # Fewest episodes that were not trained on before; the server may ask for more.
     min_new_episodes: int = 0
+    # Also train and measure on episodes that the quality gate rejected or has yet to judge.
+    unclean: bool = False
 
     def __post_init__(self) -> None:
         if self.while_driving not in WHILE_DRIVING:

@@ -82,6 +82,7 @@ def _train(message: Message, home: Home) -> Message:
         device=home.device,
         threads=home.threads,
         share=home.share,
+        unclean=home.training.unclean,
     )
     said = report.report(home, result, weights.digest(result.trainable))
     about = {
@@ -115,6 +116,7 @@ def _evaluate(message: Message, home: Home) -> Message:
         device=home.device,
         threads=home.threads,
         share=home.share,
+        unclean=home.training.unclean,
     )
     metrics = MetricRecord({report.NUM_EXAMPLES: episodes, report.HELD_OUT_ERROR: error})
     return Message(content=RecordDict({METRICS: metrics}), reply_to=message)

@@ -39,10 +39,13 @@ def statistics(home: Home) -> RecordDict:
 
 def _gathered(home: Home) -> RecordDict:
     from agent.data.open import open_info
-    from agent.data.split import split
+    from agent.data.usable import usable
     from agent.federation.payload.statistics import FEATURES, gather, to_json
 
-    training, _ = split(len(open_info(home.dataset_root).episodes))
+    found = usable(open_info(home.dataset_root), unclean=home.training.unclean)
+    training, _ = found.split()
+    if not training:
+        raise DataError(f"there are no episodes to know statistics of{found}")
     sums = gather(home.dataset_root, training, home.rename_map)
     frames = sums[FEATURES[0]].count
     answer = Answer(job="", robot=home.name, state=FINISHED)

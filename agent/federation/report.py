@@ -30,6 +30,7 @@ def report(home: Home, result: TrainResult, update_digest: str) -> dict[str, Any
         "robot": home.name,
         "episodes": result.episodes,
         "heldout-episodes": result.heldout_episodes,
+        "left-out-episodes": result.left_out,
         "seconds": result.seconds,
         "update-digest": update_digest,
     }

@@ -22,6 +22,7 @@ class LinkConfig:
         control_socket: Where control listens.
         state_dir: The agent's.
         dataset_root: The robot's episodes, for comparing releases.
+        unclean: Whether it trains on what the quality gate didn't let pass, too.
         server: The fleet's server, host:port; empty: the one that a release notice names.
         root_certificates: CA of the server's certificate.
         keepalive_s: After 1.5 times this without a word the broker says that we are offline.
@@ -36,6 +37,7 @@ class LinkConfig:
     control_socket: str
     state_dir: str
     dataset_root: str
+    unclean: bool = False
     username: str = ""
     password_env: str = ""
     tls_ca: str = ""

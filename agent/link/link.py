@@ -76,7 +76,9 @@ class Link:
         )
         self._tls = _tls_context(config)
         self._releases = ReleasePuller(config, self.emit)
-        self._stock = StockTaker(Path(config.dataset_root), StateDir(config.state).models)
+        self._stock = StockTaker(
+            Path(config.dataset_root), StateDir(config.state).models, unclean=config.unclean
+        )
         self._telemetry: dict[str, Any] = {}
         self._decisions: deque[dict[str, Any]] = deque(maxlen=_CARRIED)
         self._fresh = asyncio.Event()

@@ -82,7 +82,8 @@ class Status:
         state: ``online``, ``offline``, or what control says (running, stopped, parking …).
         time: Seconds since the epoch.
         telemetry: The last telemetry, so that a late reader has a whole picture at once.
-        episodes, new_episodes: How many it has, and how many of them it hasn't trained on.
+        episodes, new_episodes: How many it has that may be trained on, and how many of them it
+            hasn't trained on.
         release: That it runs; 0: none of the fleet's.
         decisions: Its last few events about releases: an event that was delivered while nobody
             listened is lost, this isn't.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.policy.store import ModelStore
+from agent.recorder.marks import MARKS
 from agent.releases.origin import release_of
 from agent.supervisor.child import die_with_parent
 from robots.errors import ArmadaError
@@ -31,7 +32,7 @@ Dates = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Stock:
-    """Counts; ``release`` 0: none of the fleet's."""
+    """Counts of episodes that may be trained on; ``release`` 0: none of the fleet's."""
 
     episodes: int = 0
     new_episodes: int = 0
@@ -44,10 +45,12 @@ class StockTaker:
     Args:
         dataset_root: The robot's episodes.
         models: Its model store.
+        unclean: Whether it trains on what the quality gate didn't let pass, too.
     """
 
-    def __init__(self, dataset_root: Path, models: Path) -> None:
+    def __init__(self, dataset_root: Path, models: Path, *, unclean: bool = False) -> None:
         self._root = dataset_root
+        self._flags = ["--unclean"] if unclean else []
         self._store = ModelStore(models)
         self._seen: Dates | None = None
         self.stock = Stock()
@@ -75,7 +78,7 @@ class StockTaker:
             self.stock = replace(self.stock, episodes=0, new_episodes=0)
             return
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agent.data.count", str(self._root)),
+            *(sys.executable, "-m", "agent.data.count", str(self._root), *self._flags),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -97,7 +100,8 @@ class StockTaker:
 
 
 def _dates(root: Path) -> Dates:
-    """What changes when episodes come, go or are trained on."""
+    """What changes when episodes come, are judged, go, or are trained on."""
     root = root.resolve()
-    paths = root / "meta" / "info.json", root.parent / f".{root.name}.used.json"
-    return tuple(path.stat().st_mtime if path.is_file() else 0.0 for path in paths)
+    used = root.parent / f".{root.name}.used.json"
+    paths = root / "meta" / "info.json", root / MARKS, used
+    return tuple(path.stat().st_mtime if path.exists() else 0.0 for path in paths)

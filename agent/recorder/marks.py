@@ -23,6 +23,9 @@ from agent.ipc import FrameLayout
 from agent.policy import atomic
 from agent.recorder.row import REPEATED, Row
 
+MARKS = Path("meta") / "marks"
+"""Where in a data set the files of its episodes lie."""
+
 SUCCESS = "next.success"
 INTERVENTION = "complementary_info.is_intervention"
 FAULT = "complementary_info.is_fault"
@@ -102,7 +105,7 @@ def _us(times_s: tuple[float, ...]) -> NDArray[np.int64]:
 
 
 def marks_path(root: Path, episode: int) -> Path:
-    return root / "meta" / "marks" / f"episode-{episode:06d}.json"
+    return root / MARKS / f"episode-{episode:06d}.json"
 
 
 def write_marks(root: Path, episode: int, marks: dict[str, Any]) -> None:

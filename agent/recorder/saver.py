@@ -32,9 +32,6 @@ logger = logging.getLogger(__name__)
 
 _JUDGE_NICE = 15
 _JUDGE_S = 5.0
-_LOOK_BACK = 20
-"""Episodes of the last session that may not have been judged."""
-
 
 Tell = Callable[..., None]
 """``tell(kind, **fields)``, from any thread."""
@@ -86,11 +83,11 @@ class Saver:
         self._judge = threading.Thread(target=self._run_judge, name="judge", daemon=True)
 
     def start(self) -> None:
-        """Begin, with what the last session left unjudged."""
+        """Begin, with what earlier sessions left unjudged."""
         self._thread.start()
         self._judge.start()
-        writer = self._writer
-        for index in range(max(0, writer.episodes - _LOOK_BACK), writer.episodes):
+        # All: what has no verdict is not trained on.
+        for index in range(self._writer.episodes):
             if self._unjudged(index):
                 self._have_judged(index)
         self.make_room()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.data.open import open_info
-from agent.data.split import split
+from agent.data.usable import Usable, usable
 from agent.policy.evaluate import open_loop_error
 from agent.policy.load import LoadedPolicy, set_threads
 from agent.policy.store import ModelStore, StoredModel
@@ -48,13 +48,16 @@ def consider(
         return TAKEN
     if pooled := pooled_of(candidate):
         _load(home, candidate, pooled)
-    heldout = _heldout(home) if current is not None else []
+    found = _usable(home)
+    heldout = found.split()[1] if current is not None else []
     judgement = judge(
         _errors(home, candidate, heldout, alive),
         _errors(home, current, heldout, alive),
         home.releases,
     )
     about |= {"previous": current and current.digest, **judgement.to_json()}
+    if found.left_out:
+        about["left_out_episodes"] = found.left_out
     wanted = action(judgement, home.releases)
     if wanted is Action.REFUSE:
         emit("release_refused", reason=judgement.reason, **about)
@@ -70,11 +73,11 @@ def consider(
     return TAKEN
 
 
-def _heldout(home: Home) -> list[int]:
-    """Without a data set there are none."""
+def _usable(home: Home) -> Usable:
+    """The robot's episodes; without a data set there are none."""
     if not (home.dataset_root / "meta" / "info.json").is_file():
-        return []
-    return split(len(open_info(home.dataset_root).episodes))[1]
+        return Usable(episodes=[])
+    return usable(open_info(home.dataset_root), unclean=home.training.unclean)
 
 
 def _errors(
@@ -97,11 +100,13 @@ def _load(home: Home, model: StoredModel, pooled: str = "") -> LoadedPolicy:
     """With the robot's normaliser; from now on that is ``pooled``, if it had none."""
     if home.threads:
         set_threads(home.threads)
-    recorded = (home.dataset_root / "meta" / "info.json").is_file()
+    found = _usable(home)
     return load_with_own_processors(
         str(model.path),
         home.state.processors,
-        stats=own_stats(home.dataset_root, home.rename_map) if recorded else {},
+        stats=own_stats(home.dataset_root, home.rename_map, episodes=found.part)
+        if found.episodes
+        else {},
         device=home.device,
         pooled=pooled,
     )

@@ -133,6 +133,7 @@ class Children:
             "control_socket": str(self._state.control_socket),
             "state_dir": str(self._state.root),
             "dataset_root": str(config.dataset_root),
+            "unclean": config.training.unclean,
             "server": config.federation.server,
             "root_certificates": config.federation.root_certificates,
         }

@@ -53,8 +53,9 @@ class Checkpoints:
         self._every_s = every_s
         self._due = time.monotonic() + every_s
 
-    def episodes(self, info: DatasetInfo) -> Episodes:
-        """Those that were chosen at the beginning, with the numbers that they have now.
+    def episodes(self, info: DatasetInfo, *, unclean: bool = False) -> Episodes:
+        """Those that were chosen at the beginning, with the numbers that they have now; the
+        arguments are those of :meth:`Episodes.choose`.
 
         Raises:
             DataError: one of them is gone, or there is none to train on.
@@ -63,7 +64,7 @@ class Checkpoints:
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            chosen = Episodes.choose(info)
+            chosen = Episodes.choose(info, unclean=unclean)
             atomic.write_text(path, json.dumps(chosen.to_json()))
             return chosen
         return Episodes.from_json(json.loads(text)).found(info)

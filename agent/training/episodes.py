@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.data.fingerprint import fingerprints
-from agent.data.split import split
+from agent.data.usable import usable
 from robots.errors import DataError
 from robots.replay.info import DatasetInfo
 
@@ -19,27 +19,34 @@ class Episodes:
     Args:
         training: To train on.
         heldout: To measure on.
+        left_out: How many there were beside these that the quality gate didn't let pass.
     """
 
     training: dict[int, str]
     heldout: dict[int, str]
+    left_out: int = 0
 
     @classmethod
-    def choose(cls, info: DatasetInfo) -> Episodes:
-        """Of what a data set holds now.
+    def choose(cls, info: DatasetInfo, *, unclean: bool = False) -> Episodes:
+        """Of what a data set holds now that the quality gate let pass.
+
+        Args:
+            info: The data set's metadata.
+            unclean: Whether what it didn't is taken as well.
 
         Raises:
             DataError: there is none to train on, or a data file can't be read.
         """
-        training, heldout = split(len(info.episodes))
+        found = usable(info, unclean=unclean)
+        training, heldout = found.split()
         if not training:
             raise DataError(
-                f"{len(info.episodes)} episodes are too few to train on",
+                f"{len(found.episodes)} episodes are too few to train on{found}",
                 field="--dataset.root",
                 value=info.root,
                 remedy="Record at least one",
             )
-        return cls.of(info, training, heldout)
+        return replace(cls.of(info, training, heldout), left_out=found.left_out)
 
     @classmethod
     def of(cls, info: DatasetInfo, training: Sequence[int], heldout: Sequence[int]) -> Episodes:
@@ -79,12 +86,13 @@ class Episodes:
                 found[numbers[digest].pop(0)] = digest
             return found
 
-        return Episodes(training=find(self.training), heldout=find(self.heldout))
+        return replace(self, training=find(self.training), heldout=find(self.heldout))
 
     def to_json(self) -> dict[str, Any]:
         return {
             "training": [[i, d] for i, d in self.training.items()],
             "heldout": [[i, d] for i, d in self.heldout.items()],
+            "left_out": self.left_out,
         }
 
     @classmethod
@@ -92,4 +100,5 @@ class Episodes:
         return cls(
             training={int(i): str(d) for i, d in values["training"]},
             heldout={int(i): str(d) for i, d in values["heldout"]},
+            left_out=int(values.get("left_out", 0)),
         )

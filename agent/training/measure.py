@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agent.data.open import open_info
-from agent.data.split import split
+from agent.data.usable import usable
 from agent.federation.payload.spec import TrainsConfig
 from agent.federation.payload.trained import prepare
 from agent.policy import weights
@@ -31,6 +31,7 @@ def measure(
     device: str | None = None,
     threads: int = 0,
     share: Episodes | None = None,
+    unclean: bool = False,
 ) -> tuple[float, int]:
     """Measure; the arguments are those of :func:`agent.training.train.train`.
 
@@ -44,12 +45,21 @@ def measure(
     if threads:
         torch.set_num_threads(threads)
     info = open_info(dataset_root)
-    heldout = list(share.heldout) if share is not None else split(len(info.episodes))[1]
+    part: list[int] | None
+    if share is not None:
+        heldout, part = list(share.heldout), [*share.training, *share.heldout]
+        few = "there are no held-out episodes"
+    else:
+        found = usable(info, unclean=unclean)
+        heldout, part = found.split()[1], found.part
+        few = f"{len(found.episodes)} episodes are too few to hold one out{found}"
+    if not heldout:
+        raise DataError(few)
     rename = rename_map or {}
     loaded = load_with_own_processors(
         str(policy_path),
         processors,
-        stats=own_stats(dataset_root, rename, share=share),
+        stats=own_stats(dataset_root, rename, episodes=part),
         device=device,
         pooled=normaliser,
     )
@@ -57,10 +67,5 @@ def measure(
     if received is not None:
         weights.apply(loaded.policy, received)
     error = heldout_error(loaded, dataset_root, heldout, rename)
-    if error is None:
-        raise DataError(
-            f"{len(info.episodes)} episodes are too few to hold one out"
-            if share is None
-            else "there are no held-out episodes"
-        )
+    assert error is not None
     return error, len(heldout)

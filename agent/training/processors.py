@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agent.data.share_stats import share_stats
 from agent.federation.payload.statistics import normaliser
 from agent.policy.load import LoadedPolicy, load_policy, read_stats
-from agent.training.episodes import Episodes
 from robots.errors import ModelError
 
 _MARK = "policy_preprocessor.json"
@@ -35,18 +34,15 @@ def frozen_processors(folder: Path) -> Path | None:
 
 
 def own_stats(
-    dataset_root: Path, rename_map: Mapping[str, str], *, share: Episodes | None = None
+    dataset_root: Path, rename_map: Mapping[str, str], *, episodes: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """The statistics of the robot's data set, or of its share of one, under the policy's keys.
+    """The statistics of the robot's data set, or of some of its episodes, under the policy's keys.
 
     Raises:
         ModelError: the data set has none.
         DataError: it has none of these episodes.
     """
-    if share is None:
-        stats = read_stats(dataset_root)
-    else:
-        stats = share_stats(dataset_root, [*share.training, *share.heldout])
+    stats = read_stats(dataset_root) if episodes is None else share_stats(dataset_root, episodes)
     return {rename_map.get(key, key): value for key, value in stats.items()}
 
 

@@ -41,6 +41,7 @@ class TrainResult:
         episodes: Training episodes.
         trained_on: Their fingerprints, see :mod:`agent.data.used`.
         heldout_episodes: Episodes that were kept out.
+        left_out: Episodes that the quality gate didn't let pass.
         loss_first: Mean loss of the first tenth of the steps.
         loss_last: Mean loss of the last tenth.
         losses: The loss of each step.
@@ -54,6 +55,7 @@ class TrainResult:
     episodes: int
     trained_on: tuple[str, ...] = field(repr=False)
     heldout_episodes: int
+    left_out: int
     loss_first: float
     loss_last: float
     losses: tuple[float, ...] = field(repr=False)
@@ -77,6 +79,7 @@ def train(
     progress: Progress | None = None,
     checkpoints: Checkpoints | None = None,
     share: Episodes | None = None,
+    unclean: bool = False,
 ) -> TrainResult:
     """Train.
 
@@ -96,6 +99,8 @@ def train(
             is trained then is bit for bit what would have been trained otherwise (on a CPU).
         share: Which episodes, of a data set that is divided among several; None: all of them, the
             last tenth held out. The normaliser is then that of the share.
+        unclean: Whether also on episodes that the quality gate didn't let pass. If some are left
+            out the normaliser is that of the others.
 
     Raises:
         DataError: no episodes to train on, or a data set that can't be read.
@@ -107,14 +112,17 @@ def train(
     info = open_info(dataset_root)
     if share is not None:
         episodes = share
+    elif checkpoints is not None:
+        episodes = checkpoints.episodes(info, unclean=unclean)
     else:
-        episodes = Episodes.choose(info) if checkpoints is None else checkpoints.episodes(info)
+        episodes = Episodes.choose(info, unclean=unclean)
     training, heldout = list(episodes.training), list(episodes.heldout)
     rename = rename_map or {}
+    part = [*training, *heldout] if share is not None or episodes.left_out else None
     loaded = load_with_own_processors(
         str(policy_path),
         processors,
-        stats=own_stats(dataset_root, rename, share=share),
+        stats=own_stats(dataset_root, rename, episodes=part),
         device=device,
         pooled=normaliser,
     )
@@ -162,6 +170,7 @@ def train(
         episodes=len(training),
         trained_on=tuple(episodes.training.values()),
         heldout_episodes=len(heldout),
+        left_out=episodes.left_out,
         loss_first=sum(losses[:tenth]) / tenth,
         loss_last=sum(losses[-tenth:]) / tenth,
         losses=tuple(losses),

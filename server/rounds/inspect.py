@@ -23,6 +23,7 @@ _NUM_EXAMPLES, _HELD_OUT_ERROR = "num-examples", "held-out-error"
 _REPORT = {
     "episodes": int,
     "heldout-episodes": int,
+    "left-out-episodes": int,
     "error-before": float,
     "error-after": float,
     "seconds": float,

@@ -55,6 +55,11 @@ class Rows:
         """(N,) whether a row is not to be learned from; empty where nobody said."""
         return self.vector(FAULT).reshape(-1) > 0
 
+    def without_faults(self) -> Rows:
+        """Those that may be learned from."""
+        fault = self.fault
+        return Rows(self.table.filter(pa.array(~fault))) if fault.any() else self
+
     def first(self) -> Rows:
         """Each frame index once: its first row."""
         _, at = np.unique(self.frame_index, return_index=True)

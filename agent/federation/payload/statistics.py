@@ -54,7 +54,7 @@ Statistics = dict[str, Sums]
 
 
 def gather(root: Path, episodes: Sequence[int], rename_map: Mapping[str, str]) -> Statistics:
-    """Statistics of some of a robot's episodes, in fp64.
+    """Statistics of some of a robot's episodes, in fp64; of their frames that are trained on.
 
     Args:
         root: The data set.
@@ -73,7 +73,7 @@ def gather(root: Path, episodes: Sequence[int], rename_map: Mapping[str, str]) -
         if index not in known:
             raise DataError("there is no such episode", field="dataset", value=f"{root} #{index}")
         try:
-            rows = read_rows(known[index], cache)
+            rows = read_rows(known[index], cache).without_faults()
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(f"can't be read: {error}", field="dataset", value=root) from error
         for name in FEATURES:

@@ -76,6 +76,7 @@ def _train(home: Home, job: Job, order: Order, start: Start, checkpoint_s: float
         threads=home.threads,
         progress=_Told(job),
         checkpoints=Checkpoints(job.folder, checkpoint_s),
+        unclean=home.training.unclean,
     )
     wire = _encoded(home, job, order, result.trainable, start.tensors)
     weights.save(job.update, wire)
@@ -126,6 +127,7 @@ def _measure(home: Home, order: Order, start: Start) -> dict[str, Any]:
         rename_map=home.rename_map,
         device=home.device,
         threads=home.threads,
+        unclean=home.training.unclean,
     )
     said = {report.NUM_EXAMPLES: episodes, report.HELD_OUT_ERROR: error}
     return {"metrics": said, "report": {"robot": home.name}}

@@ -21,6 +21,7 @@ from agent.federation.trainer.work import run
 from agent.federation.wire import ANSWER, ARRAYS, METRICS, ORDER, REPORT, STATISTICS, Answer, Order
 from agent.policy import weights
 from agent.policy.load import LoadedPolicy
+from agent.recorder.marks import write_marks
 from agent.training.arrays import from_record
 from tests.agent.federation.conftest import Robot
 
@@ -202,6 +203,19 @@ def test_what_its_owner_does_not_allow_is_declined(
     assert answer.state == "declined"
     assert answer.reason.startswith(reason)
     assert robot.jobs.list() == []
+
+
+def test_what_the_quality_gate_left_out_is_said_and_its_owner_may_want_it(robot: Robot) -> None:
+    write_marks(robot.dataset, 0, {"verdict": "REJECTED"})
+    write_marks(robot.dataset, 1, {"success": True})
+    order = robot.order(min_new_episodes=2)
+
+    assert ask(robot, order).reason == (
+        "too few new episodes: 1 of 1 are new, 2 are asked for; "
+        "2 more are left out (1 not clean, 1 not judged yet)"
+    )
+    robot.configure({"unclean": True})
+    assert ask(robot, order).state == "running"
 
 
 def test_opting_out_ends_what_is_under_way(robot: Robot) -> None:

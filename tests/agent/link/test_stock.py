@@ -17,6 +17,7 @@ from agent.data.used import note_trained
 from agent.link import stock as stock_module
 from agent.link.stock import Stock, StockTaker
 from agent.policy.store import ModelStore
+from agent.recorder.marks import write_marks
 from robots.replay.info import read_info
 
 
@@ -50,6 +51,11 @@ async def test_episodes_new_ones_and_the_release_are_counted_when_they_change(
     store = ModelStore(tmp_path / "models")
     store.promote(store.add(tiny_policy, origin={"release": 4}))
     assert await until(taker, lambda s: s.new_episodes < 3) == Stock(3, 2, 4)
+
+    write_marks(root, 1, {"verdict": "REJECTED"})
+    assert await until(taker, lambda s: s.episodes < 3) == Stock(2, 1, 4)
+    taker = StockTaker(root, tmp_path / "models", unclean=True)
+    assert await until(taker, lambda s: s.episodes > 0) == Stock(3, 2, 4)
 
 
 def test_a_data_set_that_cannot_be_read_is_named(tmp_path: Path) -> None:

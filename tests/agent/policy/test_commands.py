@@ -12,7 +12,9 @@ from agent.commands import evaluate, models
 from agent.commands.evaluate import chosen_episodes
 from agent.policy.load import load_policy
 from agent.policy.store import ModelStore, StoredModel
+from agent.recorder.marks import write_marks
 from robots.errors import ArmadaError, ConfigError, ModelError
+from robots.replay.info import DatasetInfo, EpisodeInfo
 
 Output = pytest.CaptureFixture[str]
 
@@ -101,16 +103,23 @@ def test_evaluate(tiny_policy: Path, small_dataset: Path, capsys: Output) -> Non
     assert "% of range" in capsys.readouterr().out
 
 
-def test_which_episodes() -> None:
-    assert chosen_episodes("", 3) == [0, 1, 2]
-    assert chosen_episodes("0,2,5-7", 9) == [0, 2, 5, 6, 7]
-    assert chosen_episodes("[1, 2]", 9) == [1, 2]
-    assert chosen_episodes("heldout", 11) == [9, 10]
+def test_which_episodes(tmp_path: Path) -> None:
+    def info(total: int) -> DatasetInfo:
+        episodes = tuple(EpisodeInfo(i, 8, ("reach",), tmp_path, {}) for i in range(total))
+        return DatasetInfo(tmp_path, 10, "", {}, episodes)
+
+    assert chosen_episodes("", info(3)) == [0, 1, 2]
+    assert chosen_episodes("0,2,5-7", info(9)) == [0, 2, 5, 6, 7]
+    assert chosen_episodes("[1, 2]", info(9)) == [1, 2]
+    assert chosen_episodes("heldout", info(11)) == [9, 10]
     for text in ("x", "1,,2", "-1"):
         with pytest.raises(ConfigError, match=f"--episodes={text}: can't be read"):
-            chosen_episodes(text, 9)
+            chosen_episodes(text, info(9))
     with pytest.raises(ConfigError, match="none are held out"):
-        chosen_episodes("heldout", 1)
+        chosen_episodes("heldout", info(1))
+    # Training leaves out what was rejected, and holds out of the rest.
+    write_marks(tmp_path, 10, {"verdict": "REJECTED"})
+    assert chosen_episodes("heldout", info(11)) == [9]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from agent.federation.payload import statistics
 from agent.policy.merge import merge
 from agent.policy.store import StoredModel
+from agent.recorder.marks import write_marks
 from agent.releases.consider import consider
 from agent.releases.outcome import OFFERED, REFUSED, TAKEN, WAITS
 from agent.releases.owner import ReleasesConfig
@@ -110,6 +112,20 @@ def test_each_episode_that_a_model_is_measured_on_is_a_sign_of_life(
         alive=lambda: alive.append(None),
     )
     assert len(alive) == 2 * 3
+
+
+def test_episodes_that_the_quality_gate_rejected_do_not_judge_a_release(
+    server: Server, practised: Robot, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(practised.home.dataset_root, tmp_path / "some"))
+    practised.home = dataclasses.replace(practised.home, dataset_root=root)
+    for index in (0, 20):
+        write_marks(root, index, {"verdict": "REJECTED"})
+    server.release(spoilt(server.base, 1))
+
+    status, said = judged(practised, practised.puller.pull())
+
+    assert (status, said["episodes"], said["left_out_episodes"]) == (REFUSED, 2, 2)
 
 
 @pytest.mark.parametrize(("few", "status", "event"), [

@@ -28,19 +28,24 @@ def check_marks(
     found = []
     for c, name in enumerate(cameras):
         again, reduced = quality[:, c] <= 0.0, (quality[:, c] > 0.0) & (quality[:, c] < 1.0)
+        # Once is no harm and can't be helped: of a camera that runs as fast as control does, each
+        # by its own clock, many a picture comes just after a tick, and the next one just before.
+        old = again & np.append(False, again[:-1])
         detail = (
-            f"of {len(quality)} pictures {again.sum()} are the one before again and "
-            f"{reduced.sum()} are reduced: the camera is slower than --fps, or the host too busy"
+            f"of {len(quality)} pictures {again.sum()} are the one before again, {old.sum()} of "
+            f"them not for the first time, and {reduced.sum()} are reduced"
         )
-        found += _weighed("repeated", name, detail, again | reduced)
+        found += _weighed("repeated", name, detail, again | reduced, bad=old | reduced)
     detail = f"control missed or doubts {fault.sum()} of {len(fault)} ticks"
-    return found + _weighed("fault", "", detail, fault)
+    return found + _weighed("fault", "", detail, fault, bad=fault)
 
 
-def _weighed(rule: str, camera: str, detail: str, which: NDArray[np.bool_]) -> list[Finding]:
+def _weighed(
+    rule: str, camera: str, detail: str, which: NDArray[np.bool_], *, bad: NDArray[np.bool_]
+) -> list[Finding]:
     at = np.flatnonzero(which)
     if not len(at):
         return []
-    weight = Weight.BAD if len(at) >= _SHARE * len(which) else Weight.NOTE
+    weight = Weight.BAD if bad.sum() >= _SHARE * len(bad) else Weight.NOTE
     frames = int(at[0]), int(at[-1])
     return [Finding(rule=rule, weight=weight, detail=detail, feature=camera, frames=frames)]

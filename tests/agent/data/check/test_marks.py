@@ -17,12 +17,12 @@ FRAMES = 40
 MARKS = ("repeated", "fault")
 
 
-def findings(root: Path, marked: int, **fields: Any) -> tuple[Verdict, list[Finding]]:
-    """Of an episode whose first ``marked`` frames have these fields."""
+def findings(root: Path, marked: range, **fields: Any) -> tuple[Verdict, list[Finding]]:
+    """Of an episode of which these frames have these fields."""
     to = writer(root)
     episode = to.begin(TASK)
     for i in range(FRAMES):
-        episode.add(row(i, **fields if i < marked else {}), pictures(i))
+        episode.add(row(i, **fields if i in marked else {}), pictures(i))
     episode.end({})
     to.save(episode)
     (report,) = check_dataset(root).episodes
@@ -36,23 +36,26 @@ def findings(root: Path, marked: int, **fields: Any) -> tuple[Verdict, list[Find
 def test_marked_frames_are_noted_and_from_a_tenth_on_too_many(
     tmp_path: Path, marked: int, verdict: Verdict, weight: Weight
 ) -> None:
-    last = marked - 1
-    got, (fault,) = findings(tmp_path / "faulty", marked, fault=True)
+    which = range(marked)
+    got, (fault,) = findings(tmp_path / "faulty", which, fault=True)
     assert (got, fault.rule, fault.weight) == (verdict, "fault", weight)
-    assert (fault.feature, fault.frames) == ("", (0, last))
+    assert (fault.feature, fault.frames) == ("", (0, marked - 1))
     assert f"{marked} of {FRAMES}" in fault.detail
 
-    got, (lagged,) = findings(tmp_path / "lagged", marked, quality=(1.0, 0.5))
+    got, (lagged,) = findings(tmp_path / "lagged", which, quality=(1.0, 0.5))
     assert (got, lagged.rule, lagged.weight) == (verdict, "repeated", weight)
-    assert (lagged.feature, lagged.frames) == ("top", (0, last))
-    assert f"0 are the one before again and {marked} are reduced" in lagged.detail
+    assert (lagged.feature, lagged.frames) == ("top", (0, marked - 1))
+    assert f"and {marked} are reduced" in lagged.detail
 
 
-def test_a_repeated_picture_counts_and_a_whole_one_does_not(tmp_path: Path) -> None:
-    got, (found,) = findings(tmp_path / "slow", 20, quality=(0.0, 1.0))
-    assert (got, found.feature) == (Verdict.REJECTED, "front")
-    assert "20 are the one before again and 0 are reduced" in found.detail
-    assert findings(tmp_path / "good", 0) == (Verdict.CLEAN, [])
+def test_a_picture_that_is_repeated_once_is_noted_and_an_old_one_counts(tmp_path: Path) -> None:
+    got, (found,) = findings(tmp_path / "beside", range(1, FRAMES, 2), quality=(0.0, 1.0))
+    assert (got, found.weight, found.feature) == (Verdict.CLEAN, Weight.NOTE, "front")
+    assert "20 are the one before again, 0 of them not for the first time" in found.detail
+    got, (found,) = findings(tmp_path / "slow", range(10, 15), quality=(0.0, 1.0))
+    assert (got, found.weight, found.frames) == (Verdict.REJECTED, Weight.BAD, (10, 14))
+    assert "5 are the one before again, 4 of them not for the first time" in found.detail
+    assert findings(tmp_path / "good", range(0)) == (Verdict.CLEAN, [])
 
 
 def test_a_data_set_without_marks_is_judged_by_the_rest(real: Path) -> None:

@@ -13,6 +13,10 @@ from robots.errors import ConfigError
 from robots.names import check_name
 from server.paths import ServerState
 
+FEWEST_RELEASES = 18
+"""An update may lie 16 releases behind (``server.rounds.late``) the one that its round starts from,
+and one more is made of it."""
+
 
 @dataclass(kw_only=True)
 class BasePolicyRef:
@@ -64,6 +68,10 @@ class ServerConfig:
     fleet: str = "default"
     # Where rounds, releases and the SuperLink's database are kept; empty: the user's state folder.
     state_dir: str = ""
+    # Releases that are kept whole; of older ones manifest, signature and change stay.
+    keep_releases: int = 20
+    # Least free space on the disk of the state folder to begin a round with, in GB.
+    min_free_gb: float = 2.0
     # Address to listen on for robots and operators.
     host: str = "127.0.0.1"
     # Rounds and releases (gRPC).
@@ -88,6 +96,17 @@ class ServerConfig:
             check_port(name, value)
         if len({*ports.values()}) < len(ports):
             raise ConfigError("are the same", field=", ".join(ports), value=self.port)
+        if self.keep_releases < FEWEST_RELEASES:
+            raise ConfigError(
+                f"must be at least {FEWEST_RELEASES}",
+                field="--keep_releases",
+                value=self.keep_releases,
+                remedy="Updates that come late are set against the release that they started from",
+            )
+        if not 0 <= self.min_free_gb <= 1e6:
+            raise ConfigError(
+                "must be from 0 to 1000000", field="--min_free_gb", value=self.min_free_gb
+            )
         files = {"--tls_cert": self.tls_cert, "--tls_key": self.tls_key, "--tls_ca": self.tls_ca}
         for name, path in files.items():
             if path and not Path(path).is_file():

@@ -57,7 +57,8 @@ def run(config: ServerConfig, stop: threading.Event) -> None:
     with ExitStack() as stack:
         tls_ca = Path(config.tls_ca) if config.tls else None
         control = stack.enter_context(FlowerControl(config.control_address, tls_ca))
-        rounds, releases = Rounds(state.rounds, control), Releases(state.releases)
+        rounds = Rounds(state.rounds, control, config.min_free_gb)
+        releases = Releases(state.releases)
         while not control.reachable():
             if stop.wait(POLL_S):
                 return
@@ -81,8 +82,12 @@ def run(config: ServerConfig, stop: threading.Event) -> None:
         clockwork = Clockwork(book, RoundStarter(rounds), roster.all)
         write_text(state.fleet, json.dumps({"pid": os.getpid(), "server": config.address}))
         stack.callback(state.fleet.unlink, missing_ok=True)
+        pruned: int | None = None
         while not stop.wait(POLL_S):
             rounds.poll()
+            if releases.latest != pruned:
+                pruned = releases.latest
+                releases.prune(config.keep_releases)
             if registrar is not None:
                 registrar.poll()
             announcer.announce()

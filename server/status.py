@@ -9,7 +9,7 @@ from typing import NoReturn
 import grpc
 
 from robots.errors import ArmadaError, ConfigError, FederationError
-from server.rounds.record import RoundBusyError
+from server.rounds.record import NoRoomError, RoundBusyError
 
 _ABSENT = ("round", "version", "file", "schedule")
 """Fields by which something is looked up that isn't there."""
@@ -28,7 +28,7 @@ def _abort(context: grpc.ServicerContext, error: ArmadaError) -> NoReturn:
     code = grpc.StatusCode.INTERNAL
     if isinstance(error, ConfigError):
         code = grpc.StatusCode.INVALID_ARGUMENT
-    elif isinstance(error, RoundBusyError):
+    elif isinstance(error, RoundBusyError | NoRoomError):
         code = grpc.StatusCode.FAILED_PRECONDITION
     elif error.field in _ABSENT:
         code = grpc.StatusCode.NOT_FOUND

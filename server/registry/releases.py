@@ -112,13 +112,21 @@ class Releases:
         """A file that the manifest of ``version`` names; no other path can be reached.
 
         Raises:
-            FederationError: the manifest names no such file.
+            FederationError: the manifest names no such file, or it was pruned.
         """
         if name not in self.manifest(version)["files"]:
             raise FederationError(
                 "the release has no such file", field="file", value=name, remedy=f"Ask {TRAINABLE}"
             )
-        return self.folder(version) / name
+        path = self.folder(version) / name
+        if not path.is_file():
+            raise FederationError(
+                f"release {version} is no longer kept whole",
+                field="file",
+                value=name,
+                remedy="Pull a newer one: armada models list",
+            )
+        return path
 
     def trainable(self, version: int) -> dict[str, Tensor]:
         """The trained tensors of a release, fp32; version 0: of the base."""
@@ -212,6 +220,20 @@ class Releases:
         point(self._root / "latest", folder.name)
         (self._root / f"{parent:04d}" / _RESIDUAL).unlink(missing_ok=True)
         return manifest
+
+    def prune(self, keep: int) -> None:
+        """Delete the weights of all but the newest releases, never the base's.
+
+        What they were stays known, manifest and signature, and the way from one to the next, which
+        a robot that was away for long may still follow.
+
+        Args:
+            keep: How many releases are kept whole.
+        """
+        for version in self.versions()[:-keep]:
+            folder = self.folder(version)
+            (folder / TRAINABLE).unlink(missing_ok=True)
+            shutil.rmtree(folder / POLICY, ignore_errors=True)
 
     def _residual(self, version: int) -> dict[str, Tensor]:
         path = self._root / f"{version:04d}" / _RESIDUAL

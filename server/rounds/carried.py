@@ -2,15 +2,18 @@
 
 A robot forgets an update once the server has it, and counts its episodes as trained on. So a round
 that closes with too few robots must not take those few along, and one that is cancelled not what it
-had taken over itself; its own updates are wanted by nobody (``find_ordered``).
+had taken over itself; its own updates are wanted by nobody (``find_ordered``). What isn't taken
+over won't be later either, and is deleted.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from agent.policy import weights
 from server.aggregation.stored import StoredUpdate
+from server.events import TERMINAL
 from server.rounds.folder import RoundFolder
 from server.rounds.jobs import find_ordered
 from server.rounds.late import MOST_LATE
@@ -24,13 +27,12 @@ def take_over(
 ) -> None:
     """Move what earlier rounds have left over to this one, as late updates.
 
-    Each lies in one round's folder at any time: whoever is killed in between does it again. What
-    the failed round itself could not use stays where it is.
+    Each lies in one round's folder at any time: whoever is killed in between does it again.
 
     Args:
         folder: Of the round that begins.
         progress: Where it is.
-        base_digest: The base policy's; an update of another one stays where it is.
+        base_digest: The base policy's; an update of another one is of no use.
         starts: Weights that jobs start from.
         emit: Where events go.
 
@@ -39,10 +41,15 @@ def take_over(
         ModelError: a stored update can't be read.
     """
     for earlier in sorted(folder.path.parent.glob("[0-9]*")):
-        failed = RoundFolder(earlier)
-        if failed.number < folder.number:
-            for left in _left(failed):
-                _move(left, failed.number, folder, progress, base_digest, starts, emit)
+        over, updates = RoundFolder(earlier), earlier / "updates"
+        if over.number < folder.number and updates.is_dir() and _ended(over):
+            for left in _left(over):
+                _move(left, over.number, folder, progress, base_digest, starts, emit)
+            shutil.rmtree(updates, ignore_errors=True)
+
+
+def _ended(folder: RoundFolder) -> bool:
+    return any(event.kind in TERMINAL for event in folder.events.read())
 
 
 def _left(folder: RoundFolder) -> list[StoredUpdate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from typing import Any
 
@@ -85,6 +86,14 @@ def release(
             samples=manifest["samples"],
         )
     return manifest
+
+
+def drop_released(folder: RoundFolder, progress: Progress) -> None:
+    """Delete the updates that are in a release, 100 to 400 MB a robot at true size: nobody reads
+    them again. Those of a training without one are what the next round takes over."""
+    last = progress.server_round if progress.release else progress.server_round - 1
+    for server_round in range(1, last + 1):
+        shutil.rmtree(folder.updates(server_round), ignore_errors=True)
 
 
 def _made(releases: Releases, progress: Progress, round_id: int) -> dict[str, Any] | None:

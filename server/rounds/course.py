@@ -92,8 +92,11 @@ class Course:
             RELEASE: self._release,
             MEASURE: self._measure,
         }
+        # Also what a run left that was killed right after its release.
+        closing.drop_released(self._folder, self._progress)
         while self._progress.server_round <= self._spec.rounds:
             steps[self._progress.phase]()
+            closing.drop_released(self._folder, self._progress)
         made = (e.data["version"] for e in self._folder.events.read() if e.kind == "released")
         return list(dict.fromkeys(made))
 

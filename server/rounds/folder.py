@@ -14,7 +14,8 @@
         ├── orders.json          the jobs that were ordered, and what they started from
         ├── events.jsonl         what happened
         ├── lock                 held by the ServerApp that works on it: its run, its pid
-        ├── updates/001/         accepted updates of its first round: <robot>.safetensors, .json
+        ├── updates/001/         accepted updates of its first round: <robot>.safetensors, .json,
+        │                        until they are in a release
         └── measured/001.json    what its release was worth to the robots
 
 Each file is there whole or not at all.

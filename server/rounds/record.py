@@ -43,6 +43,10 @@ class RoundBusyError(FederationError):
     """Another round is running, or this one is over."""
 
 
+class NoRoomError(FederationError):
+    """The disk is too full for a round."""
+
+
 class NoSuchRoundError(FederationError):
     """There is no such round."""
 

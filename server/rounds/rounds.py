@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from server.rounds.folder import RoundFolder
 from server.rounds.record import (
     QUEUED,
     RUNNING,
+    NoRoomError,
     RoundBusyError,
     RoundRecord,
     read_record,
@@ -31,11 +33,13 @@ class Rounds:
     Args:
         root: ``…/rounds`` in its state.
         control: Starts and ends runs.
+        min_free_gb: Least free space to begin a round with.
     """
 
-    def __init__(self, root: Path, control: FlowerControl) -> None:
+    def __init__(self, root: Path, control: FlowerControl, min_free_gb: float = 0.0) -> None:
         self._root = root
         self._control = control
+        self._min_free_gb = min_free_gb
         self._changing = threading.Lock()
         self._over: set[int] = set()
 
@@ -44,6 +48,7 @@ class Rounds:
 
         Raises:
             RoundBusyError: another one is running, and this one doesn't want to wait.
+            NoRoomError: the disk is too full.
             FederationError: the SuperLink refuses.
         """
         with self._changing:
@@ -56,6 +61,7 @@ class Rounds:
                 )
             if len(waiting) > _LONGEST_QUEUE:
                 raise RoundBusyError(f"{len(waiting)} rounds are waiting already")
+            self._check_room()
             folder = self._add(spec)
             if waiting or not self._control.reachable():
                 # A SuperLink that is being restarted is waited for like a round before.
@@ -125,7 +131,10 @@ class Rounds:
                 if first.status == RUNNING:
                     watch(folder, self._control)
                 elif not cancelled(folder) and self._control.reachable():
+                    self._check_room()
                     begin(folder, self._control)
+            except NoRoomError as error:
+                folder.events.emit("failed", reason=str(error))
             except FederationError:
                 return  # The SuperLink is being restarted; its database knows the run.
 
@@ -141,6 +150,19 @@ class Rounds:
             else:
                 waiting.append(record)
         return waiting
+
+    def _check_room(self) -> None:
+        """A round that fills the disk ends in the middle of an update or a release."""
+        there = next(path for path in (self._root, *self._root.parents) if path.is_dir())
+        free_gb = shutil.disk_usage(there).free / 1e9
+        if free_gb < self._min_free_gb:
+            raise NoRoomError(
+                f"{free_gb:.1f} GB are free on the server's disk, a round needs "
+                f"{self._min_free_gb:g}",
+                field="disk",
+                value=there,
+                remedy="Free some, or start the server with another --min_free_gb",
+            )
 
     def _add(self, spec: RoundSpec) -> RoundFolder:
         ids = self._ids()

@@ -8,6 +8,7 @@ import pytest
 
 from robots.errors import ConfigError
 from server.config import ServerBrokerConfig, ServerConfig, is_loopback
+from server.rounds.late import MOST_LATE
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,14 @@ def test_certificates_go_together_and_must_exist(tmp_path: Path) -> None:
         ServerConfig(host="0.0.0.0", **files)
     broker = ServerBrokerConfig(host="mqtt.example.org")
     assert ServerConfig(host="0.0.0.0", broker=broker, **files).tls
+
+
+def test_what_late_updates_need_is_kept() -> None:
+    with pytest.raises(ConfigError, match="--keep_releases=17: must be at least 18"):
+        ServerConfig(keep_releases=MOST_LATE + 1)
+    assert ServerConfig(keep_releases=MOST_LATE + 2).keep_releases == 18
+    with pytest.raises(ConfigError, match="--min_free_gb=-1: must be from 0"):
+        ServerConfig(min_free_gb=-1)
 
 
 def test_ports_and_names_are_checked() -> None:

@@ -235,3 +235,21 @@ def test_a_state_folder_keeps_to_its_base(base: Base, tiny_policy: Path, tmp_pat
         import_base("lerobot/smolvla_base", base.folder)
     with pytest.raises(ConfigError, match="a new server needs a base policy"):
         import_base("", tmp_path / "base")
+
+
+def test_of_old_releases_what_they_were_is_kept(tmp_path: Path, base: Base) -> None:
+    releases = Releases(tmp_path)
+    for seed in range(3):
+        add(releases, base, trained(base.trainable(), seed), encoding="int8")
+
+    for _ in range(2):
+        releases.prune(2)
+
+    assert releases.versions() == [1, 2, 3]
+    assert sorted(p.name for p in releases.folder(1).iterdir()) == [DELTA, MANIFEST, SIGNATURE]
+    assert releases.file(1, DELTA).is_file()
+    with pytest.raises(FederationError, match="release 1 is no longer kept whole"):
+        releases.file(1, TRAINABLE)
+    for version in (0, 2, 3):
+        assert releases.file(version, TRAINABLE).is_file()
+    assert add(releases, base, trained(base.trainable(), 4))["version"] == 4

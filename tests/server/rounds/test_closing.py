@@ -9,7 +9,7 @@ import pytest
 
 from server.aggregation.config import AggregateConfig
 from server.base import Base
-from server.rounds.closing import check_enough, release
+from server.rounds.closing import check_enough, drop_released, release
 from server.rounds.progress import Progress
 from server.rounds.spec import RoundSpec
 from server.rounds.starts import Starts
@@ -46,6 +46,21 @@ def test_a_release_is_made_once_however_often_a_round_is_closed(tmp_path: Path, 
     assert moved.flatten().tolist() == pytest.approx([1.75] * moved.numel(), abs=1e-5)
     assert [p["robot"] for p in manifest["participants"]] == ["left", "right"]
     assert (manifest["samples"], manifest["metrics"]["loss-first"]) == (40, 1.0)
+
+
+def test_what_is_in_a_release_is_deleted_and_nothing_else(tmp_path: Path, base: Base) -> None:
+    begun = Round(tmp_path, base)
+    begun.hear("7", update(begun))
+    earlier = begun.folder.updates(1)
+    earlier.mkdir()
+
+    drop_released(begun.folder, begun.progress)
+    assert not earlier.exists()
+    assert [u.robot for u in begun.updates] == ["left"]
+
+    begun.progress.release = close(begun, base, RoundSpec())["version"]
+    drop_released(begun.folder, begun.progress)
+    assert begun.updates == []
 
 
 @pytest.mark.parametrize("encoding", ["fp32", "int8"])

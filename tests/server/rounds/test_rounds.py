@@ -18,7 +18,7 @@ from server.flower_control import RunStatus
 from server.rounds.folder import RoundFolder
 from server.rounds.messages import request_of, spec_of
 from server.rounds.progress import RELEASE, Progress
-from server.rounds.record import NoSuchRoundError, RoundBusyError
+from server.rounds.record import NoRoomError, NoSuchRoundError, RoundBusyError
 from server.rounds.rounds import Rounds
 from server.rounds.spec import RoundSpec
 from server.rounds.watch import MOST_RESUMES, hold
@@ -183,6 +183,19 @@ def test_a_superlink_that_refuses_makes_a_failed_round(rounds: Rounds, control: 
     with pytest.raises(FederationError):
         rounds.start(RoundSpec())
     assert rounds.get(1).reason == "the SuperLink refused the run"
+
+
+def test_on_a_full_disk_no_round_begins(tmp_path: Path, rounds: Rounds, control: Control) -> None:
+    rounds.start(RoundSpec())
+    rounds.start(RoundSpec(queue=True))
+    events(tmp_path, 1).emit("finished", releases=[])
+    full = Rounds(tmp_path, control, min_free_gb=1e6)  # type: ignore[arg-type]
+
+    full.poll()
+    assert "GB are free on the server's disk, a round needs 1e+06" in full.get(2).reason
+    with pytest.raises(NoRoomError, match=r"disk=.*Free some, or start .* --min_free_gb"):
+        full.start(RoundSpec())
+    assert len(full.all()) == 2
 
 
 def test_a_superlink_that_is_away_is_waited_for(rounds: Rounds, control: Control) -> None:

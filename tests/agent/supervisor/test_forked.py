@@ -29,6 +29,9 @@ from agent.supervisor.child import Child, ChildSpec
 from agent.supervisor.forkable import stay_forkable, why_not
 import wave
 
+# Commands that other tests have called may have left theirs to this process.
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
 def start(module="probe", *words, **fields):
     argv = [sys.executable, "-m", module, *words]
     log = Path(fields.pop("log", "log"))

@@ -25,7 +25,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,8 +73,6 @@ class Order:
         trains: Which tensors are trained.
         encoding: How the update travels, one of ``ENCODINGS``.
         train: How to train.
-        remaining_s: How long the server will still take an answer, in s from now; not part of the
-            job's name.
         min_new_episodes: Fewest episodes that were not trained on before.
         received: Names of the robot's jobs whose updates the server has: they can be forgotten.
         abandoned: Names of the robot's jobs whose updates nobody wants any more: they can be
@@ -93,7 +90,6 @@ class Order:
     trains: TrainsConfig = field(default_factory=TrainsConfig)
     encoding: str = "fp32"
     train: TrainConfig = field(default_factory=TrainConfig)
-    remaining_s: float = 3600.0
     min_new_episodes: int = 0
     received: tuple[str, ...] = ()
     abandoned: tuple[str, ...] = ()
@@ -105,7 +101,7 @@ class Order:
         """Name of the job: the same order, however often and in whichever run it is sent, has the
         same name; another configuration or another start has another."""
         what = dataclasses.asdict(self)
-        for name in ("remaining_s", "received", "abandoned", "late_wanted"):
+        for name in ("received", "abandoned", "late_wanted"):
             del what[name]
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
         return f"{self.round_id:04d}-{self.server_round:03d}-{self.work}-{digest[:12]}"
@@ -138,8 +134,6 @@ class Order:
         for name in ("round_id", "server_round", "start_version", "min_new_episodes"):
             if not 0 <= getattr(order, name) < 2**31:
                 raise _wrong(f"order.{name}", getattr(order, name), "a count")
-        if not 0 <= order.remaining_s < 1e8:
-            raise _wrong("order.remaining_s", order.remaining_s, "seconds")
         return order
 
 
@@ -186,7 +180,7 @@ class Answer:
 
 
 def _typed(kind: type, record: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The fields of a record, each of its type, finite and of bounded length."""
+    """The fields of a record, each of its type and of bounded length."""
     fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
     unknown = sorted(record.keys() - fields.keys())
     if unknown:
@@ -198,16 +192,12 @@ def _typed(kind: type, record: Mapping[str, Any], what: str) -> dict[str, Any]:
         value = record[name]
         if wanted in ("TrainConfig", "TrainsConfig"):
             continue
-        if wanted == "float" and type(value) is int:
-            value = float(value)
         if wanted.startswith("tuple"):
             if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
                 raise _wrong(f"{what}.{name}", value, "a list of names")
             value = tuple(value)
         elif type(value).__name__ != wanted:
             raise _wrong(f"{what}.{name}", value, wanted)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise _wrong(f"{what}.{name}", value, "finite")
         if isinstance(value, str) and name != "normaliser" and len(value) > _MAX_TEXT:
             raise _wrong(f"{what}.{name}", value[:60], f"at most {_MAX_TEXT} characters")
         values[name] = value

@@ -262,17 +262,10 @@ class Course:
     def _asker(
         self,
         kind: str,
-        question: Callable[[str, float], RecordDict],
+        question: Callable[[str], RecordDict],
         on_reply: Callable[[str, Message], None],
     ) -> Asker:
-        deadline = self._progress.deadline
-        return Asker(
-            self._grid,
-            kind=kind,
-            question=lambda node: question(node, deadline - time.time()),
-            on_reply=on_reply,
-            pace=self._pace,
-        )
+        return Asker(self._grid, kind=kind, question=question, on_reply=on_reply, pace=self._pace)
 
     def _collect(self, asker: Asker, *, newcomers: bool) -> None:
         """Ask until all have answered for good, or until the deadline."""

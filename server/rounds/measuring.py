@@ -40,9 +40,8 @@ class Measuring:
         self._emit = emit
         self._path = folder.measured(progress.server_round)
 
-    def question(self, node: str, remaining_s: float) -> RecordDict:
-        order = dataclasses.replace(self._order, remaining_s=max(0.0, remaining_s))
-        return RecordDict({ORDER: order.to_record()})
+    def question(self, node: str) -> RecordDict:
+        return RecordDict({ORDER: self._order.to_record()})
 
     def on_reply(self, node: str, message: Message) -> None:
         before = dataclasses.asdict(self._progress.seats[node])

@@ -50,7 +50,7 @@ class Pooling:
         self._emit = emit
         self._path = folder.path / "statistics.json"
 
-    def question(self, node: str, remaining_s: float) -> RecordDict:
+    def question(self, node: str) -> RecordDict:
         """There is nothing to say: the type of the message asks."""
         return RecordDict()
 

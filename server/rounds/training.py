@@ -31,8 +31,7 @@ class Training:
     Args:
         folder: Of the round.
         progress: Where it is.
-        order: What every node is told; ``remaining_s`` and what follows from the robot is filled
-            in for each.
+        order: What every node is told; what follows from the robot is filled in for each.
         starts: Weights that jobs start from.
         known: What the server has of whom.
         replies: Sorts the replies.
@@ -64,13 +63,12 @@ class Training:
         # An earlier round is over: what counts of it doesn't change.
         self._counts = functools.cache(functools.partial(counts, folder.path.parent))
 
-    def question(self, node: str, remaining_s: float) -> RecordDict:
+    def question(self, node: str) -> RecordDict:
         """The order as a node gets it now."""
         robot = self._progress.seats[node].robot or self._known.name(node)
         told = self._known.received(robot)[-_TOLD_RECEIVED:]
         order = dataclasses.replace(
             self._order,
-            remaining_s=max(0.0, remaining_s),
             received=tuple(job for job in told if self._counts(job)),
             abandoned=tuple(job for job in told if not self._counts(job)),
             late_wanted=self._order.late_wanted and node not in self._unwanted,

@@ -61,7 +61,7 @@ def test_an_order_is_kept_and_answered_until_the_update_is_there(
     order = robot.order(steps=2, encoding="int8")
 
     first = ask(robot, order)
-    again = ask(robot, dataclasses.replace(order, remaining_s=5.0))
+    again = ask(robot, order)
     do(robot, order)
     content = send(robot, order.to_record())
 

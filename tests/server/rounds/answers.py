@@ -91,7 +91,7 @@ class Round:
 
     def told(self, node: str) -> Order:
         """What a node is asked now."""
-        return Order.from_record(self.training.question(node, 60.0)[ORDER])
+        return Order.from_record(self.training.question(node)[ORDER])
 
     @property
     def updates(self) -> list[StoredUpdate]:

@@ -111,7 +111,11 @@ class OursRun:
             if fault.clear:
                 ended = self._clear(fault)
             since = ended_at if fault.end or fault.clear else began_at
-            self._watch(fault, lambda: self._heard(fault.after, since), f"{fault.after}")
+            self._watch(
+                fault,
+                lambda: self._heard(fault.after, since) or self._was_back(fault, began_at),
+                f"{fault.after}",
+            )
             self._drives_again(fault.torque_after, driven, fault)
         finally:
             self._around.mend()
@@ -228,6 +232,12 @@ class OursRun:
     def _heard(self, kinds: tuple[str, ...], since: int) -> bool:
         heard = {e["event"] for e in self._control.events[since:]}
         return all(heard & {*kind.split("|")} for kind in kinds)
+
+    def _was_back(self, fault: Fault, since: int) -> bool:
+        """Whether the arm was there again before the fault was over: who takes every other answer
+        takes none for a while, by chance."""
+        told = [e["event"] for e in self._control.events[since:] if e["event"].startswith("arm_")]
+        return fault.after == ("arm_back",) and told[-1:] == ["arm_back"]
 
     def _status_since(self, moment: float) -> bool:
         return bool(self._control.status["time"] > moment)

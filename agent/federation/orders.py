@@ -80,7 +80,8 @@ class Orders:
         stand in its way are abandoned."""
         late: Job | None = None
         for job in self._store.list():
-            if f"-{TRAIN}-" not in job.name or job.failed or not order.late_wanted:
+            wanted = f"-{TRAIN}-" in job.name and order.late_wanted and not job.failed
+            if not wanted or not job.understood:
                 self._store.remove(job.name)
             elif job.result is None and not job.checkpoint and not job.progress.step:
                 # Nothing is lost with it: the new one starts from newer weights.

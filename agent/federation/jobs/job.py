@@ -28,7 +28,7 @@ from typing import Any
 
 from agent.federation.wire import Order
 from agent.policy import atomic
-from robots.errors import FederationError
+from robots.errors import ArmadaError, FederationError
 
 CHECKPOINT = "checkpoint.safetensors"
 """As :mod:`agent.training.checkpoint` names it."""
@@ -95,6 +95,14 @@ class Job:
         if not isinstance(record, dict):
             raise FederationError("was removed", field="job", value=self.name)
         return Order.from_record(record)
+
+    @property
+    def understood(self) -> bool:
+        """Whether this agent can read what was ordered: one of another release may not."""
+        try:
+            return bool(self.order.job)
+        except ArmadaError:
+            return False
 
     @property
     def created(self) -> float:

@@ -120,6 +120,16 @@ def test_a_late_update_that_nobody_wants_is_abandoned(robot: Robot) -> None:
     assert all(of.trained is None for of in uses(robot.dataset).values())
 
 
+def test_a_job_of_another_release_of_the_agent_makes_room_for_the_next(robot: Robot) -> None:
+    late, new = robot.order(steps=1), robot.order(steps=1, server_round=2)
+    ask(robot, late)
+    do(robot, late)
+    job(robot, late).write("order", {"order": {"work": "train"}, "time": 1.0})
+
+    assert ask(robot, new).job == new.job
+    assert robot.jobs.find(late.job) is None
+
+
 def test_a_job_of_a_cancelled_round_costs_no_episode(robot: Robot) -> None:
     cancelled = robot.order(steps=1)
     ask(robot, cancelled)

@@ -16,10 +16,9 @@ setup: ## Interpreter, .venv, pinned packages, missing Debian packages
 demo: setup ## The whole path on emulated arms; DATASET=path takes a recorded data set instead
 	@$(PY) -m agent.cli demo $(if $(DATASET),'--dataset=$(DATASET)') $(ARGS)
 
-# A worker more than two cores have: tests wait half of the time, for processes and for clocks.
 test: setup ## All tests, with coverage
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS); status=$$?; \
+	@$(PY) -m coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS); status=$$?; \
 	  $(PY) -m coverage combine --quiet && $(PY) -m coverage report --skip-covered --sort=cover $(PART) > coverage.txt; covered=$$?; \
 	  grep '^TOTAL' coverage.txt; \
 	  if [ $$covered -ne 0 ]; then cat coverage.txt; echo "coverage is below what pyproject.toml asks for"; fi; \

@@ -22,6 +22,8 @@ from robots.arm.calibration import Calibration
 
 logger = logging.getLogger(__name__)
 
+_TRIES = 3
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -75,13 +77,24 @@ def limp(bus: Any) -> Iterator[None]:
 def restored_on_failure(bus: Any) -> Iterator[None]:
     """Whatever ends the block early, Ctrl-C too: the servos get back the calibration they had."""
     with registers.bus_errors("reading the servos' calibration", bus.port):
-        before: Calibration = bus.read_calibration()
+        before = _read(bus)
     try:
         yield
     except BaseException:
         with uninterrupted():
             _give_back(bus, before)
         raise
+
+
+def _read(bus: Any) -> Calibration:
+    """LeRobot asks once for each register, and a host that is busy for 50 ms is too late for one."""
+    calibration: Calibration
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(*registers.BUS_ERRORS):
+            calibration = bus.read_calibration()
+            return calibration
+    calibration = bus.read_calibration()
+    return calibration
 
 
 def _give_back(bus: Any, before: Calibration) -> None:

@@ -87,7 +87,7 @@ def restored_on_failure(bus: Any) -> Iterator[None]:
 
 
 def _read(bus: Any) -> Calibration:
-    """LeRobot asks once for each register, and a host that is busy for 50 ms is too late for one."""
+    """LeRobot asks once for a register, and a host that is busy for 50 ms misses the answer."""
     calibration: Calibration
     for _ in range(_TRIES - 1):
         with contextlib.suppress(*registers.BUS_ERRORS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -11,8 +12,13 @@ from typing import Any
 from agent.recorder.__main__ import main
 from agent.supervisor.children import RECORDER_NICE
 
+# That LeRobot decodes by PyAV where torchcodec can't be loaded, at length in each of them.
+logging.getLogger("lerobot.utils.import_utils").setLevel(logging.ERROR)
+
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["benchmarks.recording.forks", "benchmarks.recording.lerobot"])
+FORKS.set_forkserver_preload(
+    [f"benchmarks.recording.{name}" for name in ("forks", "lerobot", "look", "ours")]
+)
 
 
 def run_recorder(argv: list[str]) -> None:

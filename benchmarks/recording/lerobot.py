@@ -50,20 +50,20 @@ def frame(scene: Scene, episode: int, i: int) -> dict[str, Any]:
 
 
 def record(
-    there: Connection, root: Path, scene: Scene, pictures: Path, first: int, frames: int, pause: int
+    there: Connection, root: Path, scene: Scene, first: int, frames: int, pause: int
 ) -> None:
     """Record episode after episode until killed; tells each row and each episode that is saved.
 
     Args:
-        there: Told ``("row", episode, i)`` and ``("saved", episode)``.
+        there: Told ``("begun",)`` before the data set is opened and ``("ready",)`` after, then
+            ``("row", episode, i)`` and ``("saved", episode)``.
         root: The data set.
         scene: What is recorded.
-        pictures: For what it shows.
         first: Number of the first episode.
         frames: Of an episode.
         pause: Ticks between episodes.
     """
-    scene.load(pictures)
+    there.send(("begun",))
     dataset = open_dataset(root, scene, threads=1)
     there.send(("ready",))
     at = time.perf_counter()

@@ -50,6 +50,11 @@ class Ours:
 
     def start(self) -> None:
         """Begin a session; returns when it is ready."""
+        self.launch()
+        self._until(lambda: self._role.ready, "the recorder is ready")
+
+    def launch(self) -> None:
+        """Begin a session; returns at once."""
         self.events.clear()
         self._role = RecorderRole(
             buffer=self._buffer,
@@ -71,7 +76,12 @@ class Ours:
         ]
         self._process = FORKS.Process(target=run_recorder, args=(argv,))
         self._process.start()
-        self._until(lambda: self._role.ready, "the recorder is ready")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has recovered what there was to be recovered, and takes frames."""
+        self._peers.poll()
+        return self._role.ready
 
     def begin(self, episode: int) -> None:
         """Open an episode."""
@@ -90,10 +100,10 @@ class Ours:
         self._role.end_episode(save=True)
 
     @property
-    def saved(self) -> int:
-        """Episodes that the recorder says are saved."""
-        self._peers.poll()
-        return self._role.episodes
+    def saved(self) -> dict[int, int]:
+        """Frames of each episode of this session that the recorder says is saved."""
+        told = [data for kind, data in self.events if kind == "episode_saved"]
+        return {data["episode"]: data["length"] for data in told}
 
     def status(self) -> dict[str, Any]:
         """What telemetry would carry."""

@@ -168,6 +168,7 @@ class Course:
             self._emit,
             SeenUpdates(self._folder.aggregation / "seen.jsonl"),
         )
+        training.go_on()
         asker = self._asker(MessageType.TRAIN, training.question, training.on_reply)
         self._collect(asker, newcomers=True)
         closing.check_enough(self._folder, self._progress, self._spec)

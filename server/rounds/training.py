@@ -17,7 +17,7 @@ from server.rounds.folder import RoundFolder
 from server.rounds.inspect import Update, read_update
 from server.rounds.jobs import counts
 from server.rounds.late import wanted_late
-from server.rounds.progress import Progress, Seat
+from server.rounds.progress import DONE, Progress, Seat
 from server.rounds.replies import Emit, Replies
 from server.rounds.robots import KnownRobots
 from server.rounds.starts import Starts
@@ -62,6 +62,20 @@ class Training:
         """Nodes with an earlier job that nobody wants."""
         # An earlier round is over: what counts of it doesn't change.
         self._counts = functools.cache(functools.partial(counts, folder.path.parent))
+
+    def go_on(self) -> None:
+        """What lies on the disk was given: a ServerApp that was killed may not have come to say so
+        everywhere else, and a robot that is asked again for what it gave would train it anew."""
+        events = self._folder.events.read()
+        told = {e.data["update_digest"] for e in events if e.kind in ("reply", "late")}
+        for update in StoredUpdate.read_all(self._folder.updates(self._progress.server_round)):
+            own = update.job == self._order.job
+            self._remember(update.robot, update.job, update.update_digest)
+            if update.update_digest not in told:
+                self._emit("reply" if own else "late", **update.report)
+            if own and (seat := self._progress.seats.get(update.node)):
+                seat.robot, seat.state = update.robot, DONE
+        self._progress.save(self._folder)
 
     def question(self, node: str) -> RecordDict:
         """The order as a node gets it now."""
@@ -185,6 +199,9 @@ class Training:
             start_file=None if own else self._starts.file(version),
             report=report,
         )
-        self._seen.add(seat.robot, answer.job, update.digest)
-        self._known.note_received(seat.robot, answer.job)
+        self._remember(seat.robot, answer.job, update.digest)
         self._emit(kind, **report)
+
+    def _remember(self, robot: str, job: str, digest: str) -> None:
+        self._seen.add(robot, job, digest)
+        self._known.note_received(robot, job)

@@ -55,6 +55,32 @@ def test_a_good_update_lies_on_the_disk_and_the_robot_hears_of_it(
     assert begun.told("8").received == ()
 
 
+@pytest.mark.parametrize("step", ["_remember", "_emit", "saved"])
+def test_killed_once_an_update_lies_on_the_disk_its_robot_is_not_asked_again(
+    tmp_path: Path, base: Base, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def killed(*args: object, **values: object) -> None:
+        raise KeyboardInterrupt
+
+    before = Round(tmp_path, base)
+    with monkeypatch.context() as patch:
+        if step == "saved":
+            patch.setattr(before.progress, "save", killed)
+        else:
+            patch.setattr(before.training, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            before.hear("7", update(before))
+
+    for _ in range(2):
+        again = Round(tmp_path, base)
+        again.training.go_on()
+
+    assert (again.progress.seats["7"].robot, again.progress.seats["7"].state) == ("left", DONE)
+    assert again.progress.open_nodes() == {"8"}
+    assert again.told("7").received == (again.order.job,)
+    assert [event.kind for event in again.events] == ["reply"]
+
+
 def poison(value: float) -> Callable[[dict[str, Tensor]], None]:
     def change(wire: dict[str, Tensor]) -> None:
         wire[sorted(wire)[0]].view(-1)[0] = value

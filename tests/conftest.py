@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((i for i, p in enumerate(LONGEST_FIRST) if item.nodeid.startswith(p)), 99)
 
     items.sort(key=rank)
+
+
+@pytest.fixture(autouse=True)
+def _left_as_found() -> Iterator[None]:
+    """A command that a test calls in this process leaves its words and its signal mask behind, which
+    LeRobot's parsers and child processes would take for their own."""
+    words, mask = sys.argv, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    sys.argv = words
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 # LeRobot is imported where it is needed: a test of what doesn't need it starts at once.

@@ -15,7 +15,8 @@ private part                           what for
 ``push_task_output``                   the end of a task
 ``HeartbeatSender`` and its function   a task without a heartbeat is given up by the SuperNode
 ``add_exit_handler``                   to be asked before Flower ends the SuperNode's process
-2 functions of the SuperNode's loop    wrapped, to know whether it still comes round
+2 functions of the SuperNode's loop    wrapped, to know whether it still comes round, and to send
+                                       answers that it would keep until the next question
 =====================================  =========================================================
 """
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,8 +173,27 @@ def before_exit(act: Callable[[], None]) -> None:
     add_exit_handler(act, run_before_force_exit=True)
 
 
+class _Ready:
+    """A SuperNode's state whose answers were taken out of it already."""
+
+    def __init__(self, state: Any, answers: Sequence[Message]) -> None:
+        self._state = state
+        self._answers = answers
+
+    def get_messages(self, *, is_reply: bool) -> Sequence[Message]:
+        return self._answers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+
 def watch_loop(alive: Callable[[], None], waits: Callable[[], None]) -> None:
-    """Be told how the loop of the SuperNode in this process gets on.
+    """Be told how the loop of the SuperNode in this process gets on, and keep it from lagging.
+
+    A message whose run ends while it is being received is dropped by the loop, but its task isn't:
+    the answer to that is sent in place of the next one, which then waits for another question, and
+    so it goes on until the SuperNode is started again. Here what is ready is sent whenever there is
+    nothing to receive.
 
     Args:
         alive: Called after each answer of the SuperLink.
@@ -182,6 +202,8 @@ def watch_loop(alive: Callable[[], None], waits: Callable[[], None]) -> None:
     from flwr.supernode import start_client_internal as loop
 
     pull, push = loop._pull_and_store_message, loop._push_messages
+    sending: dict[str, Any] = {}
+    """How answers are sent; known with the first."""
 
     def told(call: Callable[..., Any]) -> Callable[..., Any]:
         def then(*args: Any, **named: Any) -> Any:
@@ -191,10 +213,19 @@ def watch_loop(alive: Callable[[], None], waits: Callable[[], None]) -> None:
 
         return then
 
+    def pulls(**named: Any) -> int | None:
+        run: int | None = told(pull)(**named)
+        if run is None and sending and (ready := named["state"].get_messages(is_reply=True)):
+            push(**{**sending, "state": _Ready(named["state"], ready)})
+        return run
+
     def pushes(**named: Any) -> None:
+        sending.update(
+            {**named, "send": told(named["send"]), "push_object": told(named["push_object"])}
+        )
         waits()
-        push(**{**named, "send": told(named["send"]), "push_object": told(named["push_object"])})
+        push(**sending)
         alive()
 
-    loop._pull_and_store_message = told(pull)
+    loop._pull_and_store_message = pulls
     loop._push_messages = pushes

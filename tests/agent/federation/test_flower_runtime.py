@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from flwr.supernode import start_client_internal as loop
@@ -38,3 +41,48 @@ def test_the_watch_is_told_of_answers_and_of_waiting(monkeypatch: pytest.MonkeyP
     loop._push_messages(send=lambda reply: heard.append(reply), push_object=print, state=None)
 
     assert heard == ["alive", "waits", "trains", "reply", "alive", "alive"]
+
+
+class Node:
+    """What Flower's halves of the loop ask of a SuperNode's state."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+
+    def get_messages(self, *, is_reply: bool) -> list[Any]:
+        ready, self.answers = self.answers, []
+        return ready
+
+    def get_message_processing_duration(self, *, message_id: str) -> float:
+        return 0.1
+
+    def delete_messages(self, *, message_ids: list[str]) -> None: ...
+
+
+def answer_to(question: str) -> Any:
+    told = {"run_id": 1, "group_id": "", "message_type": "train", "reply_to_message_id": question}
+    return SimpleNamespace(metadata=SimpleNamespace(**told, message_id=f"answer to {question}"))
+
+
+def test_an_answer_does_not_wait_for_the_next_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower's own sending; a task of a run that ended has answered in the other one's place."""
+    node, objects, sent = Node(), MagicMock(), []
+    questions = iter([7, None, None])
+
+    def send(message: Any, tree: object, seconds: float) -> tuple[set[str], str]:
+        sent.append(message.metadata.message_id)
+        return set(), "session"
+
+    for name in ("_pull_and_store_message", "_push_messages"):
+        monkeypatch.setattr(loop, name, getattr(loop, name))
+    monkeypatch.setattr(loop, "_pull_and_store_message", lambda **named: next(questions))
+    watch_loop(lambda: None, lambda: None)
+
+    node.answers = [answer_to("an ended run")]
+    assert loop._pull_and_store_message(state=node) == 7
+    loop._push_messages(state=node, object_store=objects, send=send, push_object=print)
+    node.answers = [answer_to("7")]
+    assert loop._pull_and_store_message(state=node) is None
+    assert loop._pull_and_store_message(state=node) is None
+
+    assert sent == ["answer to an ended run", "answer to 7"]

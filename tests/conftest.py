@@ -50,8 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _left_as_found() -> Iterator[None]:
-    """A command that a test calls in this process leaves its words and its signal mask behind, which
-    LeRobot's parsers and child processes would take for their own."""
+    """A command that a test calls in this process leaves its words and its signal mask behind:
+    LeRobot's parsers and child processes would take them for their own."""
     words, mask = sys.argv, signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield
     sys.argv = words

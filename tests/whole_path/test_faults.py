@@ -49,9 +49,9 @@ class Host:
         return status
 
     def events(self, kind: str, text: str = "") -> list[dict[str, Any]]:
-        text = self.state.events.read_text() if self.state.events.is_file() else ""
+        told = self.state.events.read_text() if self.state.events.is_file() else ""
         # The last line may be half written.
-        found = [json.loads(line) for line in text.split("\n")[:-1]]
+        found = [json.loads(line) for line in told.split("\n")[:-1]]
         return [e for e in found if e["event"] == kind and text in e["cause"]]
 
     def child(self, module: str) -> int:

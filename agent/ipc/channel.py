@@ -237,12 +237,15 @@ def listen(path: Path) -> socket.socket:
     The caller holds the agent's lock, so nobody else can be listening there.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+    hidden = path.with_name(path.name + ".new")
+    hidden.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(str(path))
-    path.chmod(0o600)
+    sock.bind(str(hidden))
+    hidden.chmod(0o600)
     sock.listen(16)
     sock.setblocking(False)
+    # Whoever sees the file is answered.
+    hidden.replace(path)
     return sock
 
 

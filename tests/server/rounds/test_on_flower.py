@@ -99,7 +99,7 @@ def test_a_serverapp_that_is_killed_loses_no_update(link: Link) -> None:
 def test_a_round_closes_at_its_deadline_and_what_comes_late_is_folded_into_the_next(
     link: Link,
 ) -> None:
-    number = start(link, timeout_s=45, min_robots=1)
+    number = start(link, timeout_s=30, min_robots=1)
     link.behave("right", hold=True)
     link.wait_for(number, "finished")
     assert [p["robot"] for p in link.releases.manifest(4)["participants"]] == ["left"]

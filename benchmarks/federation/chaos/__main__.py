@@ -154,7 +154,7 @@ def _until_over(whole: Fleet, args: argparse.Namespace) -> None:
         if len(rounds) >= args.rounds and not removed:
             try:
                 with whole.operator() as client:
-                    client.remove_schedule(_SCHEDULE)
+                    client.remove_schedule(_SCHEDULE, "benchmark")
                 removed = True
             except FederationError as error:
                 print(f"asking again: {error}", file=sys.stderr)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.recorder.scheduling import no_realtime
+
 if TYPE_CHECKING:
     from agent.policy.load import LoadedPolicy
 
@@ -51,9 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _left_as_found() -> Iterator[None]:
     """A command that a test calls in this process leaves its words and its signal mask behind:
-    LeRobot's parsers and child processes would take them for their own."""
+    LeRobot's parsers and child processes would take them for their own. And LeRobot's AV1 encoder
+    leaves root's tests, and all that they start, at a real-time priority."""
+    no_realtime()
     words, mask = sys.argv, signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield
+    no_realtime()
     sys.argv = words
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

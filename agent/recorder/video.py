@@ -22,6 +22,7 @@ from lerobot.configs import RGBEncoderConfig
 from numpy.typing import NDArray
 
 from agent.policy.atomic import sync
+from agent.recorder.scheduling import no_realtime
 from robots.errors import DataError
 
 # FFmpeg and x264 tell a page about every file otherwise.
@@ -103,6 +104,9 @@ class VideoFile:
         frame.pts, frame.time_base = self._count, self._period
         self._count += 1
         self._container.mux(self._stream.encode(frame))
+        if self._count == 1:
+            # The first picture has opened the encoder.
+            no_realtime()
 
 
 def trim(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import av
@@ -28,6 +30,18 @@ def check(path: Path, count: int) -> None:
     for i, seen in enumerate(pictures(path, FPS)):
         assert abs(float(seen.mean()) - shade(i)) < 6, i
     assert count_pictures(path, FPS) == count
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's schedulers")
+def test_no_encoder_runs_at_a_real_time_priority(tmp_path: Path) -> None:
+    """SVT-AV1 takes the highest there is, where it may: as root."""
+    file = make(tmp_path / "v.mp4", "libsvtav1", frames=2)
+
+    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    policies = {os.sched_getscheduler(thread) for thread in threads}
+    file.close()
+
+    assert policies.isdisjoint({os.SCHED_FIFO, os.SCHED_RR})
 
 
 def test_while_it_is_written_all_but_the_last_group_can_be_read(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def recorded(config: DemoConfig, out: Path) -> Cast:
     from agent.data.open import open_dataset, open_info
     from agent.policy.init import build_policy
     from agent.policy.load import read_stats
+    from agent.recorder.scheduling import no_realtime
 
     info = open_info(config.dataset)
     n = len(info.episodes)
@@ -126,6 +127,8 @@ def recorded(config: DemoConfig, out: Path) -> Cast:
     )
     shares = {f"arm{i + 1}": _share(n, i, config.robots) for i in range(config.robots)}
     split_dataset(open_dataset(info.root), shares, out / "episodes")
+    # LeRobot encodes AV1 there, and the server and all robots would be real-time as root.
+    no_realtime()
     actors = tuple(
         Actor(
             name=name,

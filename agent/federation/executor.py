@@ -177,8 +177,8 @@ def main(argv: list[str]) -> None:
     from agent.paths import StateDir
 
     parser = argparse.ArgumentParser(prog="python -m agent.federation.executor")
-    parser.add_argument("--state_dir", type=Path)
-    parser.add_argument("--app", default=CLIENT_APP, help="without --state_dir: one task, on stdin")
+    parser.add_argument("--state_dir", type=Path, help="without it: one task, told on stdin")
+    parser.add_argument("--app", default=CLIENT_APP, help="the ClientApp that answers")
     args = parser.parse_args(argv)
     logs.configure()
     app = load_app(args.app)

@@ -7,6 +7,7 @@ request, the generation and the model that the action came from.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -157,6 +158,15 @@ class Agent:
             at >= since_s and e["event"] == kind and data.items() <= e["data"].items()
             for at, e in self.events
         )
+
+    def logged(self, kind: str) -> int:
+        """How many such events there were, also before anybody here listened."""
+        try:
+            text = self.config.state.events.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return 0
+        lines = text.rpartition("\n")[0].splitlines()
+        return sum(json.loads(line)["event"] == kind for line in lines)
 
     def _connect(self) -> Channel:
         assert self._process is not None

@@ -170,8 +170,7 @@ def running(seed: int) -> Iterator[tuple[Agent, Server, Link]]:
         Power(f"kills-{os.getpid()}", seed=seed) as power,
         Agent(power, given.policy, InferenceConfig(server=link.address, fallback=True)) as agent,
     ):
-        ready = lambda: len([e for _, e in agent.events if e["event"] == "policy_ready"]) >= 2  # noqa: E731
-        agent.wait(ready, "both workers are ready")
+        agent.wait(lambda: agent.logged("policy_ready") >= 2, "both workers are ready")
         yield agent, server, link
 
 

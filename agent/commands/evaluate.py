@@ -51,7 +51,7 @@ def evaluate(config: Any) -> dict[str, Any]:
     from agent.policy.load import set_threads
 
     set_threads(config.threads)
-    episodes = chosen_episodes(config.episodes, open_info(config.dataset))
+    episodes = chosen_episodes(config.episodes, open_info(config.dataset), unclean=config.unclean)
     results, about = _measure(config, config.inference, config.policy.overrides, episodes)
     report = _report(results) | about | {"policy": config.policy.path, "dataset": config.dataset}
     if config.compare:
@@ -95,7 +95,7 @@ def _measure(
     }
 
 
-def chosen_episodes(text: str, info: DatasetInfo) -> list[int]:
+def chosen_episodes(text: str, info: DatasetInfo, *, unclean: bool = False) -> list[int]:
     """The episodes that ``--episodes`` means.
 
     Raises:
@@ -106,7 +106,7 @@ def chosen_episodes(text: str, info: DatasetInfo) -> list[int]:
     if not text:
         return [episode.index for episode in info.episodes]
     if text == "heldout":
-        found = usable(info)
+        found = usable(info, unclean=unclean)
         episodes = found.split()[1]
         if not episodes:
             why = f"none are held out of fewer than two{found}"

@@ -151,6 +151,9 @@ class EvaluateConfig:
     dataset: str = ""
     # Which episodes: `0,2,5-7`, `heldout` (those that training leaves out), or empty: all.
     episodes: str = ""
+    # `heldout` counts also episodes that the quality gate doesn't let pass, as a robot's
+    # `--training.unclean` does.
+    unclean: bool = False
     # Folder of processors to use instead of the policy's.
     processors: str = ""
     # Keys of the data set to keys of the policy.

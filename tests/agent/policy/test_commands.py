@@ -120,6 +120,7 @@ def test_which_episodes(tmp_path: Path) -> None:
     # Training leaves out what was rejected, and holds out of the rest.
     write_marks(tmp_path, 10, {"verdict": "REJECTED"})
     assert chosen_episodes("heldout", info(11)) == [9]
+    assert chosen_episodes("heldout", info(11), unclean=True) == [9, 10]
 
 
 @pytest.mark.parametrize(

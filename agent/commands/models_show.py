@@ -69,7 +69,7 @@ def _releases(config: ListConfig, console: Console) -> int:
     for r in releases:
         table.add_row(
             str(r.version), clock(r.time), str(r.round), ", ".join(r.participants),
-            str(r.samples), r.encoding, _megabytes(r.bytes),
+            str(r.samples), r.encoding, _megabytes(r.bytes) if r.bytes else "pruned",
             _megabytes(r.delta_bytes) if r.delta_bytes else "", role.get(r.digest, ""),
         )  # fmt: skip
     console.print(table)

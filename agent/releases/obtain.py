@@ -13,12 +13,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from agent.fleet import UnreachableError
 from agent.policy import weights
 from agent.policy.store import WEIGHTS, ModelStore
 from agent.releases import delta
 from agent.releases.manifest import BASE, TRAINABLE, Delta, Manifest
 from agent.releases.transfer import Emit, Transfer
-from robots.errors import ModelError
+from robots.errors import FederationError, ModelError
 
 Ask = Callable[[int], Manifest]
 
@@ -65,17 +66,23 @@ def obtain(
         FederationError: the server hasn't got what it announced.
         ModelError: what came isn't what the manifest says.
     """
-    steps = route(transfer, manifest, ask, at_hand)
-    if steps:
-        tensors, files = _by_deltas(transfer, steps, at_hand)
-        if weights.digest(tensors) == manifest.trainable_digest:
+    if steps := route(transfer, manifest, ask, at_hand):
+        reason, files = "led to other tensors", []
+        try:
+            files = [transfer.fetch(step.manifest, step.delta.file) for step in steps]
+            tensors = _apply(steps, files, at_hand)
+            if weights.digest(tensors) == manifest.trainable_digest:
+                return tensors
+            # What the robot holds was damaged: the whole file doesn't depend on it.
+        except UnreachableError:
+            raise
+        except FederationError as error:
+            # Of a part that is there already the way looked short; the server keeps short ones.
+            reason = str(error)
+        finally:
             for file in files:
                 file.unlink()
-            return tensors
-        # What the robot holds was damaged: the whole file doesn't depend on it.
-        emit("release_delta_unfit", version=manifest.version, reason="led to other tensors")
-        for file in files:
-            file.unlink()
+        emit("release_delta_unfit", version=manifest.version, reason=reason)
     path = transfer.fetch(manifest, TRAINABLE)
     tensors = weights.load(path)
     found = weights.digest(tensors)
@@ -107,12 +114,9 @@ def route(
     return []
 
 
-def _by_deltas(
-    transfer: Transfer, steps: list[Step], at_hand: Mapping[str, Path]
-) -> tuple[dict[str, Tensor], list[Path]]:
+def _apply(steps: list[Step], files: list[Path], at_hand: Mapping[str, Path]) -> dict[str, Tensor]:
     source = at_hand[steps[0].delta.from_digest]
     tensors: dict[str, Tensor] = {}
-    files = [transfer.fetch(step.manifest, step.delta.file) for step in steps]
     for step, file in zip(steps, files, strict=True):
         change = delta.unpack(file, step.delta.unpacked)
         if not tensors:
@@ -121,4 +125,4 @@ def _by_deltas(
                 for name, tensor in weights.load(source, delta.names(change)).items()
             }
         tensors = delta.apply(tensors, change, step.delta.encoding)
-    return tensors, files
+    return tensors

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import shutil
 import time
@@ -118,15 +119,18 @@ class Releases:
             raise FederationError(
                 "the release has no such file", field="file", value=name, remedy=f"Ask {TRAINABLE}"
             )
-        path = self.folder(version) / name
-        if not path.is_file():
+        if not self.keeps(version, name):
             raise FederationError(
                 f"release {version} is no longer kept whole",
                 field="file",
                 value=name,
                 remedy="Pull a newer one: armada models list",
             )
-        return path
+        return self.folder(version) / name
+
+    def keeps(self, version: int, name: str) -> bool:
+        """Whether a file of a release has not been pruned."""
+        return (self.folder(version) / name).is_file()
 
     def trainable(self, version: int) -> dict[str, Tensor]:
         """The trained tensors of a release, fp32; version 0: of the base."""
@@ -224,16 +228,31 @@ class Releases:
     def prune(self, keep: int) -> None:
         """Delete the weights of all but the newest releases, never the base's.
 
-        What they were stays known, manifest and signature, and the way from one to the next, which
-        a robot that was away for long may still follow.
+        What they were stays known, manifest and signature, and as much of the way from one to the
+        next as a robot that was away would rather follow than fetch the oldest whole one.
 
         Args:
             keep: How many releases are kept whole.
         """
-        for version in self.versions()[:-keep]:
+        versions = self.versions()
+        old, kept = versions[:-keep], versions[-keep:]
+        if not old:
+            return
+        cost, whole = self._costs(kept[0])
+        for version in reversed(old):
             folder = self.folder(version)
             (folder / TRAINABLE).unlink(missing_ok=True)
             shutil.rmtree(folder / POLICY, ignore_errors=True)
+            cost += self._costs(version)[0]
+            if cost >= whole:
+                (folder / DELTA).unlink(missing_ok=True)
+
+    def _costs(self, version: int) -> tuple[float, int]:
+        """Bytes of a release as a change, infinitely many if there is none, and whole."""
+        manifest = self.manifest(version)
+        files, way = manifest["files"], manifest["delta"]
+        change = files[way["file"]]["bytes"] if way else math.inf
+        return change, files[TRAINABLE]["bytes"]
 
     def _residual(self, version: int) -> dict[str, Tensor]:
         path = self._root / f"{version:04d}" / _RESIDUAL

@@ -36,7 +36,7 @@ class ReleaseService(FleetServicer):
         context.send_initial_metadata((("date", formatdate(usegmt=True)),))
         manifests = [self._releases.manifest(v) for v in self._releases.versions()]
         return pb.ListReleasesResponse(
-            releases=[_release(m) for m in manifests], release_key=self._releases.signer.public
+            releases=[self._release(m) for m in manifests], release_key=self._releases.signer.public
         )
 
     def GetManifest(
@@ -75,19 +75,22 @@ class ReleaseService(FleetServicer):
             signature=self._releases.signature(version),
         )
 
+    def _release(self, manifest: dict[str, Any]) -> pb.Release:
+        version, files, way = manifest["version"], manifest["files"], manifest["delta"]
 
-def _release(manifest: dict[str, Any]) -> pb.Release:
-    files, way = manifest["files"], manifest["delta"]
-    return pb.Release(
-        version=manifest["version"],
-        digest=manifest["digest"],
-        trainable_digest=manifest["trainable_digest"],
-        base_digest=manifest["base_digest"],
-        time=manifest["time"],
-        round=manifest["round"],
-        participants=[p.get("robot", p["node"]) for p in manifest["participants"]],
-        samples=manifest["samples"],
-        bytes=files[TRAINABLE]["bytes"],
-        delta_bytes=files[way["file"]]["bytes"] if way else 0,
-        encoding=manifest["encoding"],
-    )
+        def kept(file: str) -> int:
+            return files[file]["bytes"] if self._releases.keeps(version, file) else 0
+
+        return pb.Release(
+            version=version,
+            digest=manifest["digest"],
+            trainable_digest=manifest["trainable_digest"],
+            base_digest=manifest["base_digest"],
+            time=manifest["time"],
+            round=manifest["round"],
+            participants=[p.get("robot", p["node"]) for p in manifest["participants"]],
+            samples=manifest["samples"],
+            bytes=kept(TRAINABLE),
+            delta_bytes=kept(way["file"]) if way else 0,
+            encoding=manifest["encoding"],
+        )

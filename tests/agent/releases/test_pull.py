@@ -94,6 +94,20 @@ def test_what_the_robot_holds_may_be_damaged(server: Server, robot: Robot) -> No
     ]  # fmt: skip
 
 
+def test_a_change_that_the_server_no_longer_keeps_is_no_dead_end(
+    server: Server, robot: Robot
+) -> None:
+    for _ in range(2):
+        manifest = server.train("int8")
+    (server.releases.folder(1) / DELTA).unlink()
+
+    assert robot.puller.pull().digest == manifest["digest"]
+
+    (unfit,) = robot.said("release_delta_unfit")
+    assert "no longer kept" in unfit["reason"]
+    assert server.service.bytes(2, TRAINABLE) == manifest["files"][TRAINABLE]["bytes"]
+
+
 def test_a_fetch_that_is_cut_goes_on_and_no_byte_comes_twice(server: Server, robot: Robot) -> None:
     manifest = server.train()
     size = manifest["files"][DELTA]["bytes"]

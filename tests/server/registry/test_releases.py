@@ -248,8 +248,26 @@ def test_of_old_releases_what_they_were_is_kept(tmp_path: Path, base: Base) -> N
     assert releases.versions() == [1, 2, 3]
     assert sorted(p.name for p in releases.folder(1).iterdir()) == [DELTA, MANIFEST, SIGNATURE]
     assert releases.file(1, DELTA).is_file()
+    assert not releases.keeps(1, TRAINABLE)
     with pytest.raises(FederationError, match="release 1 is no longer kept whole"):
         releases.file(1, TRAINABLE)
     for version in (0, 2, 3):
-        assert releases.file(version, TRAINABLE).is_file()
+        assert releases.keeps(version, TRAINABLE)
     assert add(releases, base, trained(base.trainable(), 4))["version"] == 4
+
+
+def test_changes_are_kept_as_far_back_as_they_are_less_than_the_whole(
+    tmp_path: Path, base: Base
+) -> None:
+    releases = Releases(tmp_path)
+    for seed in range(7):
+        add(releases, base, trained(base.trainable(), seed), encoding="int8")
+
+    releases.prune(1)
+
+    sizes = [releases.manifest(v)["files"][DELTA]["bytes"] for v in range(1, 8)]
+    whole = releases.manifest(7)["files"][TRAINABLE]["bytes"]
+    cheaper = [sum(sizes[v - 1 :]) < whole for v in range(1, 8)]
+    assert [releases.keeps(v, DELTA) for v in range(1, 8)] == cheaper
+    assert cheaper[0] is False
+    assert cheaper[-2] is True

@@ -91,7 +91,8 @@ def test_one_that_does_not_prove_itself_in_time_is_overdue_once_a_start(tmp_path
     process.end(grace_s=30.0)
 
 
-def test_it_comes_back_later_and_later(tmp_path: Path) -> None:
+def test_it_comes_back_later_and_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.supervisor.child._BACK_OFF_S", (0.02, 0.1, 0.2, 0.5, 1.0, 3.0))
     process = child(tmp_path, "pass")
     waits = []
     for _ in range(3):

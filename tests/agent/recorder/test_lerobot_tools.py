@@ -85,7 +85,6 @@ def test_info(root: Path, edit: Edit, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_viz_saves_an_episode(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("rerun", reason="rerun-sdk isn't among the pinned packages")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(lerobot_dataset_viz, "init_logging", lambda: None)
     flags = "--repo-id local/data --episode-index 1 --save 1 --num-workers 0 --batch-size 4"

@@ -28,6 +28,7 @@ from benchmarks.chunk import problem
 AS_PUBLISHED, FP32 = "LeRobot, as published (bf16)", "LeRobot, fp32"
 OURS = {
     "smolvla-torch": ("smolvla-torch", "exact"),
+    "smolvla-compiled": ("smolvla-compiled", "exact"),
     "onnx": ("onnx", "exact"),
     "onnx, 8 bits": ("onnx", "8bit"),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import logging
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from agent.policy.load import LoadedPolicy
 
 logger = logging.getLogger(__name__)
+
+_COMPILERS = ("g++", "clang++", "c++")
 
 
 def use_engine(
@@ -56,7 +60,7 @@ def choose_engine(
         return loaded.engine if loaded.engine.name == "torch" else PlainEngine(loaded.policy)
     if name == "onnx":
         return _onnx(loaded, precision, threads or torch.get_num_threads())
-    return _smolvla_torch(loaded, precision)
+    return _smolvla_torch(loaded, precision, compiled=name == "smolvla-compiled")
 
 
 def check_possible(policy_type: str, name: str, precision: str) -> None:
@@ -69,12 +73,19 @@ def check_possible(policy_type: str, name: str, precision: str) -> None:
     Raises:
         ModelError: it can't.
     """
-    if policy_type != "smolvla" and (name in ("onnx", "smolvla-torch") or precision != "exact"):
+    if policy_type != "smolvla" and (name not in ("auto", "torch") or precision != "exact"):
         raise ModelError(
             f"a policy of type {policy_type} is computed by plain torch only",
             field="--inference.engine",
             value=name,
             remedy="Use --inference.engine=torch, and precision=exact",
+        )
+    if name == "smolvla-compiled" and not _has_compiler():
+        raise ModelError(
+            "needs a C++ compiler on this host",
+            field="--inference.engine",
+            value=name,
+            remedy="Install one (Debian: apt install g++), or use --inference.engine=auto",
         )
     missing = _missing()
     if missing and (name == "onnx" or precision == "8bit"):
@@ -113,7 +124,8 @@ def _fastest(loaded: LoadedPolicy, precision: str) -> str:
     return "onnx"
 
 
-def _smolvla_torch(loaded: LoadedPolicy, precision: str) -> Engine:
+def _smolvla_torch(loaded: LoadedPolicy, precision: str, *, compiled: bool) -> Engine:
+    from agent.policy.engines.smolvla.compiled_parts import CompiledParts
     from agent.policy.engines.smolvla.model import SmolVLA
     from agent.policy.engines.smolvla.sampler import SmolVLAEngine
     from agent.policy.engines.smolvla.torch_parts import TorchParts
@@ -122,8 +134,9 @@ def _smolvla_torch(loaded: LoadedPolicy, precision: str) -> Engine:
     exact = precision == "exact"
     return SmolVLAEngine(
         model,
-        TorchParts(model),
-        name="smolvla-torch",
+        CompiledParts(model) if compiled else TorchParts(model),
+        name="smolvla-compiled" if compiled else "smolvla-torch",
+        static=compiled,
         # Published weights are bf16, and only a CPU has them made fp32.
         exact=exact and loaded.device == "cpu",
         autocast=None if exact else torch.bfloat16,
@@ -154,6 +167,12 @@ def _onnx(loaded: LoadedPolicy, precision: str, threads: int) -> Engine:
         # The runtime finds one scale for all that a product reads, whosever it is.
         independent=exact,
     )
+
+
+def _has_compiler() -> bool:
+    """Whether there is what ``torch.compile`` calls."""
+    named = os.environ.get("CXX")
+    return any(shutil.which(name) for name in ([named] if named else _COMPILERS))
 
 
 def _missing() -> str:

@@ -11,6 +11,7 @@ _PRECISIONS_OF = {
     "auto": ("exact", "bf16", "8bit"),
     "torch": ("exact",),
     "smolvla-torch": ("exact", "bf16"),
+    "smolvla-compiled": ("exact", "bf16"),
     "onnx": ("exact", "8bit"),
 }
 
@@ -27,7 +28,8 @@ class EngineConfig:
     """
 
     # What computes the policy's chunks: auto takes the fastest that is exact here; torch is any
-    # policy as LeRobot computes it, smolvla-torch and onnx know SmolVLA (docs/engines.md).
+    # policy as LeRobot computes it; smolvla-torch, smolvla-compiled (torch.compile, on CUDA its
+    # graphs) and onnx know SmolVLA (docs/engines.md).
     engine: str = "auto"
     # exact, or what costs accuracy: bf16, 8bit. `armada evaluate --compare=true` says how much.
     precision: str = "exact"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from agent.policy.engines.smolvla.model import SmolVLA
@@ -24,8 +25,9 @@ _TOKENS_PRESENT = "observation.language.attention_mask"
 class SmolVLAEngine:
     """Samples chunks.
 
-    What no row of a batch has is not computed: the padding of the language, cameras that aren't
-    there. Nothing may look at them, so their absence changes no number.
+    What no row of a batch has is not computed: the padding of the language (but where shapes are
+    to be the same each time), cameras that aren't there. Nothing may look at them, so their absence
+    changes no number.
 
     Args:
         model: The policy.
@@ -33,6 +35,7 @@ class SmolVLAEngine:
         name: What the user calls it.
         exact: Whether that equals LeRobot's fp32.
         independent: Whether no row of a batch changes another's numbers.
+        static: Whether every task is to take the same number of tokens.
         autocast: Type that torch computes products in; ``None``: the weights' own.
     """
 
@@ -44,6 +47,7 @@ class SmolVLAEngine:
         name: str,
         exact: bool,
         independent: bool = True,
+        static: bool = False,
         autocast: torch.dtype | None = None,
     ) -> None:
         self.name = name
@@ -53,6 +57,7 @@ class SmolVLAEngine:
         """Seconds of the last pass by stage: vision_s, prefix_s, steps_s."""
         self._model = model
         self._parts = parts
+        self._static = static
         self._autocast = autocast
 
     def noise_shape(self, batch_size: int) -> tuple[int, int, int] | None:
@@ -143,8 +148,12 @@ class SmolVLAEngine:
         model = self._model
         state = model.policy.prepare_state(batch)
         tokens, said = batch[_TOKENS], batch[_TOKENS_PRESENT].bool()
-        some = said.any(dim=0)
-        tokens, said = tokens[:, some], said[:, some]
+        if self._static:
+            room = max(0, model.config.tokenizer_max_length - tokens.shape[1])
+            tokens, said = F.pad(tokens, (0, room)), F.pad(said, (0, room))
+        else:
+            some = said.any(dim=0)
+            tokens, said = tokens[:, some], said[:, some]
         words = model.backbone.embed_language_tokens(tokens) * model.width**0.5
         state_token = model.flow.state_proj(state.to(model.flow.state_proj.weight.dtype))[:, None]
         embeddings = torch.cat(

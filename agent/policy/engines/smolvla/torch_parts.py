@@ -7,6 +7,7 @@ all that is made once for a chunk, or once. Everything is differentiable.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,35 +34,49 @@ class TorchParts:
         return embeddings
 
     def prefix(self, prefix: Prefix) -> Context:
-        """Of the last layer, keys and values are all that is read."""
         model = self._model
         cos, sin = (t[:, None] for t in model.rotation(prefix.positions))
         bias = shared_bias(prefix.allowed, model)
-        keys, values = [], []
-        hidden = prefix.embeddings.to(model.text.layers[0].self_attn.q_proj.weight.dtype)
-        last = len(model.text.layers) - 1
-        for i, (layer, expert, cross) in enumerate(model.layers()):
-            normed = layer.input_layernorm(hidden)
-            attention = layer.self_attn
-            key = rotate(_split(attention.k_proj(normed), model), cos, sin)
-            value = _split(attention.v_proj(normed), model)
-            if i < last:
-                query = rotate(_split(attention.q_proj(normed), model), cos, sin)
-                hidden = _after(layer, hidden, attend(query, key, value, bias))
-            if cross:
-                key, value = (
-                    _split(project(_join(t).to(project.weight.dtype)), model)
-                    for project, t in (
-                        (expert.self_attn.k_proj, key),
-                        (expert.self_attn.v_proj, value),
-                    )
-                )
-            keys.append(key)
-            values.append(value)
+        keys, values = read(model, prefix.embeddings, cos, sin, bias)
         return Context(tuple(keys), tuple(values), prefix.present, prefix.present.sum(dim=1))
 
     def step(self, context: Context) -> Step:
         return TorchStep(self._model, context)
+
+
+def read(
+    model: SmolVLA, embeddings: Tensor, cos: Tensor, sin: Tensor, bias: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Keys and values of each layer, see ``Context``: of the last layer they are all that is read.
+
+    Args:
+        model: The policy.
+        embeddings: (B, L, D).
+        cos, sin: (B, 1, L, H/2) of the rotary embedding.
+        bias: (B, 1, R·L, L), see ``shared_bias``.
+    """
+    keys, values = [], []
+    hidden = embeddings.to(model.text.layers[0].self_attn.q_proj.weight.dtype)
+    last = len(model.text.layers) - 1
+    for i, (layer, expert, cross) in enumerate(model.layers()):
+        normed = layer.input_layernorm(hidden)
+        attention = layer.self_attn
+        key = rotate(_split(attention.k_proj(normed), model), cos, sin)
+        value = _split(attention.v_proj(normed), model)
+        if i < last:
+            query = rotate(_split(attention.q_proj(normed), model), cos, sin)
+            hidden = _after(layer, hidden, attend(query, key, value, bias))
+        if cross:
+            key, value = (
+                _split(project(_join(t).to(project.weight.dtype)), model)
+                for project, t in (
+                    (expert.self_attn.k_proj, key),
+                    (expert.self_attn.v_proj, value),
+                )
+            )
+        keys.append(key)
+        values.append(value)
+    return keys, values
 
 
 class TorchStep:
@@ -70,44 +85,85 @@ class TorchStep:
     Args:
         model: The policy.
         context: Of the chunk, from whatever computed it.
+        compute: ``velocity``, or what does the same.
+        whole: Whether a bias is given also where nothing is hidden.
     """
 
-    def __init__(self, model: SmolVLA, context: Context) -> None:
+    def __init__(
+        self,
+        model: SmolVLA,
+        context: Context,
+        compute: Callable[..., Tensor] | None = None,
+        *,
+        whole: bool = False,
+    ) -> None:
         self._model = model
-        self._context = context
+        self._keys, self._values = context.keys, context.values
+        self._compute = compute or velocity
         size = model.config.chunk_size
         device = context.first.device
         ticks = torch.arange(size, device=device)
         # Where it looks at the prefix only, the expert counts its own positions from 0.
-        self._turn_cross = tuple(t[None, None] for t in model.rotation(ticks))
-        self._turn = tuple(t[:, None] for t in model.rotation(context.first[:, None] + ticks))
+        cos_cross, sin_cross = (t[None, None] for t in model.rotation(ticks))
+        cos, sin = (t[:, None] for t in model.rotation(context.first[:, None] + ticks))
         seen, causal = step_masks(context.present, size)
-        self._bias_cross = None if bool(seen.all()) else shared_bias(seen, model)
-        self._bias = shared_bias(causal, model)
+        # What hides nothing costs something.
+        visible = not whole and bool(seen.all())
+        self._across = cos_cross, sin_cross, None if visible else shared_bias(seen, model)
+        self._both = cos, sin, shared_bias(causal, model)
 
     def __call__(self, x_t: Tensor, time: int) -> Tensor:
-        flow, model = self._model.flow, self._model
-        size = model.backbone.expert_hidden_size
-        inner = flow.action_time_mlp_in.weight[:, :size]
-        hidden = flow.action_in_proj(x_t) @ inner.T + model.times(model.config.num_steps)[time]
-        hidden = flow.action_time_mlp_out(F.silu(hidden))
-        hidden = hidden.to(model.expert.layers[0].self_attn.q_proj.weight.dtype)
-        for (_, layer, cross), key, value in zip(
-            model.layers(), self._context.keys, self._context.values, strict=True
-        ):
-            attention = layer.self_attn
-            normed = layer.input_layernorm(hidden)
-            query = _split(attention.q_proj(normed), model)
-            if cross:
-                mixed = attend(rotate(query, *self._turn_cross), key, value, self._bias_cross)
-            else:
-                own = rotate(_split(attention.k_proj(normed), model), *self._turn)
-                key = torch.cat([key, own], dim=2)
-                value = torch.cat([value, _split(attention.v_proj(normed), model)], dim=2)
-                mixed = attend(rotate(query, *self._turn), key, value, self._bias)
-            hidden = _after(layer, hidden, mixed)
-        velocity: Tensor = flow.action_out_proj(model.expert.norm(hidden).float())
-        return velocity.float()
+        model = self._model
+        return self._compute(
+            model,
+            x_t,
+            model.times(model.config.num_steps)[time],
+            self._keys,
+            self._values,
+            self._both,
+            self._across,
+        )
+
+
+def velocity(
+    model: SmolVLA,
+    x_t: Tensor,
+    time: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    both: tuple[Tensor, Tensor, Tensor],
+    across: tuple[Tensor, Tensor, Tensor | None],
+) -> Tensor:
+    """(B, N, A) of the noisy actions.
+
+    Args:
+        model: The policy.
+        x_t: (B, N, A) noisy actions.
+        time: (2·E,) what the step's time adds, see ``SmolVLA.times``.
+        keys, values: See ``Context``.
+        both: Cosines, sines and bias of layers that look at prefix and actions.
+        across: The same of those that look at the prefix only.
+    """
+    flow = model.flow
+    (cos, sin, bias), (cos_cross, sin_cross, bias_cross) = both, across
+    inner = flow.action_time_mlp_in.weight[:, : model.backbone.expert_hidden_size]
+    hidden = flow.action_in_proj(x_t) @ inner.T + time
+    hidden = flow.action_time_mlp_out(F.silu(hidden))
+    hidden = hidden.to(model.expert.layers[0].self_attn.q_proj.weight.dtype)
+    for (_, layer, cross), key, value in zip(model.layers(), keys, values, strict=True):
+        attention = layer.self_attn
+        normed = layer.input_layernorm(hidden)
+        query = _split(attention.q_proj(normed), model)
+        if cross:
+            mixed = attend(rotate(query, cos_cross, sin_cross), key, value, bias_cross)
+        else:
+            own = rotate(_split(attention.k_proj(normed), model), cos, sin)
+            key = torch.cat([key, own], dim=2)
+            value = torch.cat([value, _split(attention.v_proj(normed), model)], dim=2)
+            mixed = attend(rotate(query, cos, sin), key, value, bias)
+        hidden = _after(layer, hidden, mixed)
+    result: Tensor = flow.action_out_proj(model.expert.norm(hidden).float())
+    return result.float()
 
 
 def step_masks(present: Tensor, size: int) -> tuple[Tensor, Tensor]:

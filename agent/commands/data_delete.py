@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robots.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from agent.commands.data_config import DeleteConfig
     from agent.data.check.gate import EpisodeReport
 
@@ -20,10 +24,6 @@ def delete_from_dataset(argv: list[str]) -> int:
 
     from agent.commands.data_config import DeleteConfig
     from agent.commands.parsing import parse
-    from agent.data.delete import delete_episodes
-    from agent.data.lock import recording
-    from agent.recorder.staging import Staging
-    from robots.replay.info import read_info
 
     config = parse(DeleteConfig, argv, prog="armada data delete", positional=("dataset",))
     if not config.dataset:
@@ -35,6 +35,35 @@ def delete_from_dataset(argv: list[str]) -> int:
     root = Path(config.dataset).expanduser().resolve()
     if not root.is_dir():
         raise ConfigError("isn't a folder", field="dataset", value=config.dataset, remedy=_USAGE)
+    _check_owner(root)
+    try:
+        return _delete(config, root, console)
+    except OSError as error:
+        raise DataError(f"can't be changed: {error}", field="dataset", value=root) from error
+
+
+def _check_owner(root: Path) -> None:
+    """What is deleted from is written anew, and would be of whoever does it: its recorder could
+    write to it no more."""
+    if (owner := root.stat().st_uid) != os.geteuid():
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"#{owner}"
+        raise DataError(
+            f"belongs to {name}",
+            field="dataset",
+            value=root,
+            remedy=f"Run it as its owner: sudo -u {name} …",
+        )
+
+
+def _delete(config: DeleteConfig, root: Path, console: Console) -> int:
+    from agent.data.delete import delete_episodes
+    from agent.data.lock import recording
+    from agent.recorder.staging import Staging
+    from robots.replay.info import read_claims
+
     # Nobody records meanwhile: numbers stay what they are until it is done.
     with recording(root):
         # A save that was cut off counts on as many episodes as there were.
@@ -43,7 +72,7 @@ def delete_from_dataset(argv: list[str]) -> int:
         if not doomed:
             console.print(f"{root}: no episode is REJECTED, nothing to delete", markup=False)
             return 0
-        info = read_info(root)
+        info, _ = read_claims(root)
         for index, why in doomed.items():
             episode = info.episode(index)
             said = f"episode {index}: {episode.length:,} frames of {'; '.join(episode.tasks)}"
@@ -52,10 +81,7 @@ def delete_from_dataset(argv: list[str]) -> int:
         if not config.yes:
             console.print("Nothing was deleted. To delete them for good: the same with --yes=true")
             return 1
-        try:
-            delete_episodes(root, list(doomed))
-        except OSError as error:
-            raise DataError(f"can't be changed: {error}", field="dataset", value=root) from error
+        delete_episodes(root, list(doomed))
     console.print("They are deleted; the others are numbered anew, in the same order")
     return 0
 

@@ -44,6 +44,8 @@ class Recording:
         self._marks: EpisodeMarks | None = None
         # The episode before the next one begins, if it was kept and its recorder is still there.
         self._last: int | None = None
+        # Whether that one is of the number that was asked for.
+        self._counted = True
         self._blind = False
 
     # Every tick ----------------------------------------------------------------------------
@@ -182,7 +184,8 @@ class Recording:
         if self.schedule.phase is Phase.RESET and self._last is not None:
             self._recorder.drop_episode(self._last)
             self._last = None
-            self.schedule.again()
+            if self._counted:
+                self.schedule.again()
             return
         if not self.schedule.discard():
             raise self._none("record_discard")
@@ -218,6 +221,7 @@ class Recording:
         if not self._recorder.ready:
             raise ConfigError("the recorder isn't there", field="record_save_last")
         self._begin(self._tick + 1, task, "save_last", seconds or kept)
+        self._counted = False
         self._end(save=True)
 
     def mark(self, *, success: bool) -> None:
@@ -241,7 +245,7 @@ class Recording:
 
     def _begin(self, tick: int, task: str, trigger: str, before_s: float) -> None:
         self._episode += 1
-        self._last = None
+        self._last, self._counted = None, True
         self._marks = EpisodeMarks(trigger)
         self._recorder.start_episode(self._episode, task, tick, before_s=before_s)
 

@@ -25,9 +25,9 @@ from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.io_utils import write_stats
 
 from agent.data.lock import rewriting
-from agent.policy.atomic import sync
+from agent.policy.atomic import is_temporary, sync
 from robots.errors import DataError
-from robots.replay.info import DatasetInfo, read_info
+from robots.replay.info import DatasetInfo, check_files, read_claims
 
 EPISODE, INDEX = "episode_index", "index"
 PATIENCE_S = 2.0
@@ -45,12 +45,12 @@ def delete_episodes(root: Path, episodes: Collection[int]) -> None:
         episodes: Their numbers.
 
     Raises:
-        DataError: there is no such episode, none would be left, it can't be read, or somebody is
-            reading it.
+        DataError: there is no such episode, none would be left, one that is to be kept can't be
+            read, or somebody is reading it.
         OSError: it can't be written, or this system can't exchange folders; all is as it was.
     """
     root = root.resolve()
-    info = read_info(root)
+    info, _ = read_claims(root)
     for index in episodes:
         info.episode(index)
     kept = [e.index for e in info.episodes if e.index not in episodes]
@@ -61,6 +61,8 @@ def delete_episodes(root: Path, episodes: Collection[int]) -> None:
             value=sorted(episodes),
             remedy="Delete the folder instead",
         )
+    # What is wrong with an episode must not keep it from being deleted.
+    check_files(info, kept)
     # Hidden, and no data set while it is made.
     aside = _aside(root)
     shutil.rmtree(aside, ignore_errors=True)
@@ -73,8 +75,11 @@ def delete_episodes(root: Path, episodes: Collection[int]) -> None:
 
 
 def clear_away(root: Path) -> str | None:
-    """Remove what is left of a deletion that was cut off, which may be all that it deleted; says
-    what was done. No recorder may write to ``root`` but the caller."""
+    """Remove what is left of a deletion that was cut off, which may be all that it deleted, and of
+    small files that were being written; says what was done. No recorder may write to ``root`` but
+    the caller."""
+    for path in [path for path in root.rglob(".*") if is_temporary(path)]:
+        path.unlink(missing_ok=True)
     aside = _aside(root.resolve())
     if not aside.is_dir():
         return None
@@ -115,7 +120,8 @@ def _write(info: DatasetInfo, kept: list[int], target: Path) -> None:
     (target / "meta" / "info.json").write_text(json.dumps(about, indent=4), encoding="utf-8")
     _link_others(info, target)
     for path in [*target.rglob("*"), target]:
-        if not path.is_symlink():
+        # What can't be read is another one's, and was only linked.
+        if not path.is_symlink() and os.access(path, os.R_OK):
             sync(path)
 
 
@@ -129,8 +135,14 @@ def _link_others(info: DatasetInfo, target: Path) -> None:
         place = target / path.relative_to(root)
         if path in of_episodes or place.exists() or not (path.is_file() or path.is_symlink()):
             continue
+        if is_temporary(path):
+            continue
         place.parent.mkdir(parents=True, exist_ok=True)
-        os.link(path, place, follow_symlinks=False)
+        try:
+            os.link(path, place, follow_symlinks=False)
+        except OSError:
+            # Another user's: Linux lets nobody else link to it.
+            shutil.copyfile(path, place, follow_symlinks=False)
 
 
 def _marks(root: Path, episode: int) -> Path:

@@ -1,7 +1,8 @@
 """What an episode is known by when its number changes.
 
 Numbers shift when episodes are deleted, and a data set is copied, pushed and pulled. What was
-recorded in an episode stays the same through all of it: its rows but for what numbers them.
+recorded in an episode stays the same through all of it: its rows but for what numbers them, and
+but for its success, which may be said when it is long over.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from agent.recorder.marks import SUCCESS
 from robots.errors import DataError
 from robots.replay.info import DatasetInfo, EpisodeInfo
 
 EPISODE = "episode_index"
-_NUMBERS = (EPISODE, "index", "task_index")
-"""Columns that say where an episode stands in its data set, not what happened in it."""
+_APART = (EPISODE, "index", "task_index", SUCCESS)
+"""Columns that say where an episode stands in its data set, not what happened in it, and what the
+operator may say of it afterwards."""
 
 
 def fingerprints(info: DatasetInfo, episodes: Collection[int] | None = None) -> dict[int, str]:
@@ -65,14 +68,14 @@ def _recorded(field: pa.Field) -> bool:
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         kind = kind.value_type
     number = pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-    return number and field.name not in _NUMBERS
+    return number and field.name not in _APART
 
 
 def _digest(table: pa.Table, episode: EpisodeInfo) -> str:
     rows = table.filter(pc.equal(table[EPISODE], episode.index))
     hashed = hashlib.sha256()
     for name in sorted(rows.schema.names):
-        if name in _NUMBERS:
+        if name in _APART:
             continue
         column = rows[name].combine_chunks()
         if isinstance(column, pa.ListArray | pa.FixedSizeListArray):

@@ -23,8 +23,12 @@ def reading(root: Path) -> Iterator[None]:
     try:
         descriptor = _open(root, "lock")
     except OSError:
-        yield
-        return
+        # Another user's: to read is enough to share a lock.
+        try:
+            descriptor = os.open(_path(root, "lock"), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            yield
+            return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
@@ -135,9 +139,13 @@ def noting(root: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _open(root: Path, kind: str) -> int:
+def _path(root: Path, kind: str) -> Path:
     # Whoever comes by a symbolic link must find the same lock.
     root = root.resolve()
-    path = root.parent / f".{root.name}.{kind}"
+    return root.parent / f".{root.name}.{kind}"
+
+
+def _open(root: Path, kind: str) -> int:
+    path = _path(root, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -27,6 +27,11 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether it is what ``replacing`` writes to, or left behind by one that was killed."""
+    return path.name.startswith(".") and path.suffix == ".tmp"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file."""
     with replacing(path) as temporary:

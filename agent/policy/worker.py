@@ -53,8 +53,9 @@ _ROBOT = ""
 """There is one."""
 
 _WELCOME_S = 10.0
-_WARM_UPS = 2
-"""The first pass allocates and, on a GPU, picks kernels; the second is as fast as all others."""
+_WARM_UPS = {"cuda": 3}
+"""Passes before it is ready, elsewhere 2: the first allocates, compiles and picks kernels, on CUDA
+the second may record graphs. The last is as fast as all others."""
 
 _INFERENCE_ERRORS = (ArmadaError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError)
 """What torch, LeRobot and a wrong request raise (out of memory is a RuntimeError)."""
@@ -105,7 +106,7 @@ class PolicyWorker:
         images = {image.key: np.zeros(image.shape, np.uint8) for image in layout.images}
         try:
             plan = None
-            for _ in range(_WARM_UPS):
+            for _ in range(_WARM_UPS.get(self._loaded.device.partition(":")[0], 2)):
                 began = time.perf_counter()
                 ask = Ask(state=state, images=images, task=task, plan=plan, frozen=1)
                 chunk = self._predict(ask).chunk

@@ -17,7 +17,10 @@ from agent.data.delete import EPISODE, PATIENCE_S, delete_episodes
 from agent.data.lock import rewriting
 from agent.policy import atomic
 from agent.recorder.marks import SUCCESS, read_marks, write_marks
+from agent.recorder.repair import set_aside
 from robots.replay.info import read_info
+
+_OF_LEROBOT = ("meta", "data", "videos", "images")
 
 
 def delete_newest(root: Path, index: int) -> None:
@@ -34,7 +37,10 @@ def delete_newest(root: Path, index: int) -> None:
     if index:
         delete_episodes(root, [index])
         return
-    # The only one: without it there is no data set, as before it was recorded.
+    # The only one: without it there is no data set, as before it was recorded. What else its owner
+    # put there would be taken for one that is cut off.
+    if others := [path for path in root.iterdir() if path.name not in _OF_LEROBOT]:
+        set_aside(root, others)
     aside = root.parent / f".{root.name}.thinned"
     shutil.rmtree(aside, ignore_errors=True)
     with rewriting(root, patience_s=PATIENCE_S):

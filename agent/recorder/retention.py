@@ -19,7 +19,7 @@ def size_b(root: Path) -> int:
     return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
-def make_room(root: Path, quota_gb: float, *, unused_too: bool) -> int:
+def make_room(root: Path, quota_gb: float, *, unused_too: bool) -> list[int]:
     """Delete the oldest episodes that may be deleted until the data set is within its quota.
 
     Args:
@@ -28,7 +28,7 @@ def make_room(root: Path, quota_gb: float, *, unused_too: bool) -> int:
         unused_too: Whether also those that were neither trained on nor pushed.
 
     Returns:
-        How many were deleted.
+        The numbers that those had which were deleted, ascending.
 
     Raises:
         DataError: the data set can't be read, or what is known of the use of its episodes.
@@ -36,7 +36,7 @@ def make_room(root: Path, quota_gb: float, *, unused_too: bool) -> int:
     """
     excess = size_b(root) - quota_gb * GB
     if excess <= 0:
-        return 0
+        return []
     info = read_info(root)
     used = {} if unused_too else uses(root)
     doomed: list[int] = []
@@ -50,4 +50,4 @@ def make_room(root: Path, quota_gb: float, *, unused_too: bool) -> int:
             excess -= sum(path.stat().st_size for path in files)
     if doomed:
         delete_episodes(root, doomed)
-    return len(doomed)
+    return doomed

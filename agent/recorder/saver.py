@@ -22,6 +22,7 @@ from agent.recorder.disk import GB
 from agent.recorder.episode import OpenEpisode
 from agent.recorder.failures import FAILURES
 from agent.recorder.marks import marks_path, read_marks, write_marks
+from agent.recorder.numbering import moved
 from agent.recorder.repair import set_aside
 from agent.recorder.retention import make_room, size_b
 from agent.recorder.writer import EpisodeWriter, Saved
@@ -71,7 +72,8 @@ class Saver:
         self._judged: queue.SimpleQueue[tuple[int, int, int | None] | None] = queue.SimpleQueue()
         # Held by whoever goes by the numbers of episodes: deleting some changes those of others.
         self._numbering = threading.Lock()
-        self._deleted = 0
+        # Of each deletion the numbers, ascending, that its episodes had then.
+        self._deletions: list[list[int]] = []
         self._room_due = False
         self._no_room_why = ""
         self._waiting: list[OpenEpisode] = []
@@ -172,7 +174,7 @@ class Saver:
             if saved is None:
                 self._tell("discarded", episode=job.number, message="too short to keep")
             else:
-                self._places[job.number] = (saved.index, self._deleted)
+                self._places[job.number] = (saved.index, len(self._deletions))
                 self._tell("saved", **self._answer(job, saved, time.monotonic() - began))
                 self._have_judged(saved.index, job.number)
                 self.make_room()
@@ -193,6 +195,9 @@ class Saver:
             remedy = f"armada data delete {self._writer.root} --episodes={index}"
             message = f"episode {index} is recorded again and stays: {error}. Later: {remedy}"
             self._tell("failed", episode=number, message=message)
+            if index is not None and self._unjudged(index):
+                # While it was to go, its verdict was not wanted.
+                self._have_judged(index, number)
             return
         writer = self._writer
         counts = {"episodes": writer.episodes, "frames": writer.frames}
@@ -220,11 +225,11 @@ class Saver:
             self._tell("marked", index=index, success=success, message=f"it is a {became}")
 
     def _index(self, number: int) -> int | None:
-        """The number that an episode has now."""
+        """Where an episode of control's is now."""
         if number not in self._places:
             return None
-        index, deleted = self._places[number]
-        return index - (self._deleted - deleted)
+        index, before = self._places[number]
+        return moved(index, self._deletions[before:])
 
     def _make_room(self) -> None:
         self._room_due = True
@@ -236,10 +241,11 @@ class Saver:
         try:
             deleted = make_room(root, self._quota_gb, unused_too=self._delete_unused)
             if deleted:
-                self._deleted += deleted
+                self._deletions.append(deleted)
                 self._writer.recount()
-                message = f"the oldest {deleted} episodes were deleted: the quota is reached"
-                self._tell("deleted", episodes=deleted, message=message)
+                many = len(deleted)
+                message = f"the oldest {many} episodes were deleted: the quota is reached"
+                self._tell("deleted", episodes=many, message=message)
             self.over_quota = size_b(root) > self._quota_gb * GB
             self._no_room_why = ""
         except FAILURES as error:
@@ -275,7 +281,7 @@ class Saver:
         }
 
     def _have_judged(self, index: int, number: int | None = None) -> None:
-        self._judged.put((index, self._deleted, number))
+        self._judged.put((index, len(self._deletions), number))
 
     def _unjudged(self, index: int) -> bool:
         """Whether an episode has marks and no verdict. Marks that can't be read are set aside: what
@@ -288,6 +294,8 @@ class Saver:
             with contextlib.suppress(OSError):
                 aside = set_aside(root, [marks_path(root, index)])
                 message += f" and were moved to {aside}"
+                # None at all would mean that nothing is held against it.
+                write_marks(root, index, {"lost": True})
             logger.warning("%s", message)
             self._tell("repaired", message=message)
             return True
@@ -297,9 +305,9 @@ class Saver:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _JUDGE_NICE)
         while (job := self._judged.get()) is not None:
             with self._numbering:
-                index = job[0] - (self._deleted - job[1])
+                index = moved(job[0], self._deletions[job[1] :])
                 # Of one that was dropped another may have the place by now.
-                if index >= 0 and job[2] not in self._dropped:
+                if index is not None and job[2] not in self._dropped:
                     self._judge_or_tell(index)
             if self._room_due:
                 self.make_room()

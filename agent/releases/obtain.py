@@ -73,11 +73,12 @@ def obtain(
             tensors = _apply(steps, files, at_hand)
             if weights.digest(tensors) == manifest.trainable_digest:
                 return tensors
-            # What the robot holds was damaged: the whole file doesn't depend on it.
+            # What the robot holds isn't what it was; the whole file doesn't depend on it.
         except UnreachableError:
             raise
-        except FederationError as error:
-            # Of a part that is there already the way looked short; the server keeps short ones.
+        except (FederationError, ModelError) as error:
+            # The server doesn't keep it any more, it came damaged, or what the robot holds can't
+            # be read.
             reason = str(error)
         finally:
             for file in files:

@@ -174,6 +174,7 @@ class PolicyWorkers:
             # both are rolled back to drives until the new one is ready.
             before = previous.digest
         self._kept.clear()
+        self._end_unproved()
         if trial and previous is not None and previous.digest == before:
             self._kept[self._generation] = before
         self._generation = self._started = self._started + 1
@@ -189,16 +190,20 @@ class PolicyWorkers:
                 digest=model.digest,
             )
 
+    def _end_unproved(self) -> None:
+        """Kill the worker that a newer order overtakes while it loads: control, which may not know
+        it yet, would take it for the newest one as soon as it is ready."""
+        left = self._workers.get(self._generation)
+        if left is not None and self._generation > self._proved_generation:
+            left.signal(signal.SIGKILL)
+
     def _goes_back_to(self, digest: str) -> bool:
         """Whether the worker that was kept has this model, and is asked again."""
         for generation, kept in self._kept.items():
             child = self._workers.get(generation)
             if kept == digest and child is not None and child.alive:
                 self._order("end_trial", {"generation": self._generation, "keep": False})
-                left = self._workers.get(self._generation)
-                if left is not None and self._generation > self._proved_generation:
-                    # Control may not know it yet, and would take it for the newest one later.
-                    left.signal(signal.SIGKILL)
+                self._end_unproved()
                 self._generation = generation
                 self._kept.clear()
                 return True

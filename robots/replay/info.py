@@ -6,7 +6,7 @@ Format: LeRobot v3.0 (``meta/info.json``, ``meta/episodes/…parquet``, ``meta/t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ def read_info(root: Path) -> DatasetInfo:
             field="dataset",
             value=root,
         )
-    _check_files(dataset)
+    check_files(dataset, [episode.index for episode in dataset.episodes])
     return dataset
 
 
@@ -239,12 +239,19 @@ def _episode(
     )
 
 
-def _check_files(dataset: DatasetInfo) -> None:
-    if dataset.episodes:
+def check_files(dataset: DatasetInfo, episodes: Collection[int]) -> None:
+    """Check that the files of some episodes are there and hold what is claimed.
+
+    Raises:
+        DataError: one is missing or damaged; names it.
+    """
+    wanted = [episode for episode in dataset.episodes if episode.index in episodes]
+    if wanted:
         _parquet(dataset.root / "meta" / "tasks.parquet")
-    rows: dict[Path, int] = {}
+    rows = dict.fromkeys((episode.data for episode in wanted), 0)
     for episode in dataset.episodes:
-        rows[episode.data] = rows.get(episode.data, 0) + episode.length
+        if episode.data in rows:
+            rows[episode.data] += episode.length
     for path, claimed in sorted(rows.items()):
         found = _parquet(path).metadata.num_rows
         if found != claimed:
@@ -253,7 +260,7 @@ def _check_files(dataset: DatasetInfo) -> None:
                 field="dataset",
                 value=path,
             )
-    for path in sorted({span.path for e in dataset.episodes for span in e.videos.values()}):
+    for path in sorted({span.path for e in wanted for span in e.videos.values()}):
         if not path.is_file():
             raise DataError(
                 "a video file is missing",

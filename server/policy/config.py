@@ -62,6 +62,14 @@ class PolicyServerConfig:
             raise ConfigError(
                 "is missing", field="--policy.path", remedy="Name a LeRobot pretrained_model folder"
             )
+        if self.inference.engine == "smolvla-compiled":
+            # A new model would be compiled, and its graphs recorded, beside the one that serves.
+            raise ConfigError(
+                "is for one robot on its own host",
+                field="--inference.engine",
+                value=self.inference.engine,
+                remedy="Use --inference.engine=auto",
+            )
         self.host, self.port = split_address("--listen", self.listen)
         for name, low, high in (("max_batch", 1, 1024), ("max_robots", 1, 10_000)):
             if not low <= getattr(self, name) <= high:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.data.fingerprint import fingerprints
 from agent.data.lock import pushing, reading
+from agent.policy.atomic import is_temporary
 from robots.errors import DataError
 from robots.replay.info import DatasetInfo, read_info
 
@@ -84,7 +85,9 @@ def leaving(root: Path) -> Iterator[Leaving]:
 def _freeze(info: DatasetInfo, folder: Path) -> None:
     root = info.root
     # LeRobot writes these anew in place; a link would change with them.
-    small = [path for path in (root / "meta").rglob("*") if path.is_file()]
+    # The recorder judges meanwhile: what it is writing is gone in a moment.
+    inside = (path for path in (root / "meta").rglob("*") if not is_temporary(path))
+    small = [path for path in inside if path.is_file()]
     small += [path for path in (root / "README.md",) if path.is_file()]
     large = {episode.data for episode in info.episodes}
     large |= {span.path for episode in info.episodes for span in episode.videos.values()}

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_COMPILERS = ("g++", "clang++", "c++")
+_COMPILER = "clang++" if sys.platform == "darwin" else "g++"
+"""What Inductor calls unless $CXX says otherwise."""
 
 
 def use_engine(
@@ -85,7 +87,8 @@ def check_possible(policy_type: str, name: str, precision: str) -> None:
             "needs a C++ compiler on this host",
             field="--inference.engine",
             value=name,
-            remedy="Install one (Debian: apt install g++), or use --inference.engine=auto",
+            remedy="Install one (Debian: apt install g++ python3-dev), or use "
+            "--inference.engine=auto",
         )
     missing = _missing()
     if missing and (name == "onnx" or precision == "8bit"):
@@ -170,9 +173,7 @@ def _onnx(loaded: LoadedPolicy, precision: str, threads: int) -> Engine:
 
 
 def _has_compiler() -> bool:
-    """Whether there is what ``torch.compile`` calls."""
-    named = os.environ.get("CXX")
-    return any(shutil.which(name) for name in ([named] if named else _COMPILERS))
+    return shutil.which(os.environ.get("CXX") or _COMPILER) is not None
 
 
 def _missing() -> str:

@@ -88,6 +88,21 @@ def test_the_last_seconds_become_an_episode_by_themselves(make: Callable[..., Be
         bench.order(lambda: bench.loop.recording.save_last("t", 4.0))
 
 
+def test_dropped_in_a_pause_the_last_seconds_are_none_of_those_that_were_asked_for(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make(before_s=3.0, episode_ticks=3, reset_ticks=LONG)
+    tape = Tape(bench)
+    recording = bench.loop.recording
+    bench.order(lambda: recording.start(3))
+    tape.hear(lambda: tape.ended)
+    left = recording.schedule.left
+    bench.order(lambda: recording.save_last("t", 2.0))
+    bench.order(recording.discard)
+    tape.hear(lambda: tape.said)
+    assert recording.schedule.left == left
+
+
 def test_without_a_pre_trigger_there_are_no_last_seconds(make: Callable[..., Bench]) -> None:
     bench = make()
     Tape(bench)

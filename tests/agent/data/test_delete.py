@@ -82,6 +82,7 @@ def test_whatever_else_lies_there_stays(root: Path) -> None:
     (root / "notes" / "calibration").mkdir(parents=True)
     (root / "notes" / "calibration" / "arm.json").write_text("{}")
     (root / "notes" / "gone").symlink_to("nowhere")
+    (root / "meta" / "marks" / ".episode-000000.json.17.tmp").write_text("half of")
     delete_episodes(root, [0, 1])
     assert (root / "README.md").read_text() == "my card"
     assert (root / "notes" / "calibration" / "arm.json").read_text() == "{}"
@@ -97,10 +98,13 @@ def test_whatever_else_lies_there_stays(root: Path) -> None:
 def test_what_a_deletion_that_was_cut_off_left_is_removed_and_said(root: Path) -> None:
     """The old folder, after the exchange: it holds what was deleted."""
     left = Path(shutil.copytree(root, root.parent / ".episodes.thinned"))
+    half = root / "meta" / "marks" / ".episode-000000.json.17.tmp"
+    half.write_text("half of")
     again = writer(root)
     (said,) = again.repaired
     assert str(left) in said
     assert not left.exists()
+    assert not half.exists()
     assert writer(root).repaired == []
     assert marks(root) == [0, 1, 2, 3]
 

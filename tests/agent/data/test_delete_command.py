@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from agent.data.check.repair import repair
 from agent.data.lock import recording
 from agent.recorder.marks import read_marks, write_marks
 from robots.errors import ArmadaError, ConfigError, DataError
+from robots.replay.info import read_info
 from tests.agent.recorder.frames import LENGTH, TASK, record, writer
 
 
@@ -68,6 +70,29 @@ def test_rejected_ones_go_and_the_rest_is_clean(
     assert check_dataset(root).verdict is Verdict.CLEAN
     assert COMMAND.main(delete) == 0
     assert "nothing to delete" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_an_episode_does_not_keep_it_there(tmp_path: Path) -> None:
+    root = tmp_path / "recorded"
+    to = writer(root)
+    for mark in range(3):
+        record(to, mark)
+    lost = read_info(root).episode(1)
+    lost.data.write_bytes(b"half of it")
+    next(iter(lost.videos.values())).path.unlink()
+
+    assert COMMAND.main(["delete", str(root), "--episodes=1", "--yes=true"]) == 0
+
+    assert LeRobotDataset("local/x", root=root).num_episodes == 2
+    assert check_dataset(root).readable
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_another_users_is_left_to_him(root: Path) -> None:
+    os.chown(root, 65534, -1)
+    with pytest.raises(DataError, match=r"belongs to nobody.*sudo -u nobody"):
+        COMMAND.main(["delete", str(root), "--episodes=1"])
+    assert left(root) == [0, 1, 2]
 
 
 def test_while_somebody_records_nothing_is_deleted(root: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from agent.data.lock import reading, recording, writing
+from agent.data.lock import reading, recording, rewriting, writing
 from robots.errors import DataError
 from tests.helpers import wait_until
 
@@ -120,6 +121,27 @@ def test_a_recorder_can_save_while_it_holds_the_data_set(root: Path) -> None:
 def test_the_data_set_stays_a_plain_folder(root: Path) -> None:
     with recording(root), writing(root):
         assert list(root.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_users_reader_shares_the_lock() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder) / "episodes"
+        root.mkdir()
+        with recording(root), writing(root):
+            pass
+        os.seteuid(65534)
+        try:
+            with reading(root):
+                os.seteuid(0)
+                with (
+                    pytest.raises(DataError, match="is being read"),
+                    rewriting(root, patience_s=0.1),
+                ):
+                    pass
+        finally:
+            os.seteuid(0)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

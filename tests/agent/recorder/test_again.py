@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
+from agent.data.fingerprint import fingerprints
 from agent.data.lock import reading
 from agent.recorder.marks import read_marks
+from robots.replay.info import read_info
 from tests.agent.recorder.test_recorder import FPS, Control, check_rows_and_pictures, opened
 
 
@@ -76,14 +78,29 @@ def test_what_somebody_reads_stays_and_that_is_said(control: Control) -> None:
     assert opened(control.root).num_episodes == 1
 
 
+def test_what_its_owner_put_beside_the_only_one_is_kept(control: Control) -> None:
+    control.up()
+    control.episode(10)
+    control.expect("saved")
+    (control.root / "README.md").write_text("a card")
+    control.send("episode_drop", episode=1)
+    control.expect("dropped")
+    (kept,) = (control.folder / "data.recovered").rglob("README.md")
+    assert kept.read_text() == "a card"
+    control.episode(10, number=2)
+    assert control.expect("saved")["index"] == 0
+
+
 def test_what_became_of_an_episode_may_be_said_after_its_end(control: Control) -> None:
     control.up()
     for number in (1, 2):
         control.episode(10, number=number, success=number == 1)
         control.expect("saved")
         control.expect("checked")
+        before = fingerprints(read_info(control.root))
         control.send("episode_mark", episode=number, success=number == 2)
         control.expect("marked")
+        assert fingerprints(read_info(control.root)) == before, "it is the same episode"
     assert successes(opened(control.root)) == [False, True]
     for index in (0, 1):
         marks = read_marks(control.root, index)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.data.lock import reading
+from agent.data.usable import usable
 from agent.recorder.marks import marks_path, read_marks
 from agent.recorder.retention import size_b
 from agent.recorder.saver import Saver
@@ -105,3 +106,11 @@ def test_torn_marks_are_set_aside_and_their_episode_is_judged_again(
     assert [read_marks(root, e).get("verdict") for e in range(EPISODES)] == ["REJECTED"] * EPISODES
     assert "success" in read_marks(root, 0)
     assert "success" not in read_marks(root, 1)
+
+
+def test_between_both_it_is_not_trained_on(root: Path) -> None:
+    marks_path(root, 1).write_bytes(b"torn")
+    with reading(root), saving(root) as (saver, told):
+        wait_until(lambda: told.of("repaired"))
+        assert saver is not None
+        assert 1 not in usable(read_info(root)).episodes

@@ -369,6 +369,20 @@ def test_one_that_is_given_up_before_it_was_ready_does_not_get_there(
     assert not rig.heard("process_restarted")
 
 
+def test_one_that_is_overtaken_before_it_was_ready_does_not_get_there_either(
+    rig: Rig, release: StoredModel
+) -> None:
+    """Nothing is kept for it: what it was rolled back to is loaded anew."""
+    pid = _serves(rig)
+    rig.store.promote(release)
+    rig.until(lambda: len(rig.pids()) == 2)
+    (loading,) = set(rig.pids()) - {pid}
+    rig.store.rollback(reason="the operator")
+    rig.until(lambda: loading not in rig.pids() and len(rig.pids()) == 2)
+    assert pid in rig.pids()
+    assert not rig.heard("process_restarted")
+
+
 def test_with_nothing_to_go_back_to_a_release_stays(rig: Rig) -> None:
     _serves(rig)
     assert rig.workers.give_up("it trips") == "there is no previous model"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.policy.engines.config import EngineConfig
 from robots.errors import ConfigError
 from server.policy.config import PolicyServerConfig, ServedPolicyRef
 
@@ -26,6 +27,10 @@ def config(**fields: object) -> PolicyServerConfig:
         ({"hang_s": 0.0}, "--hang_s=0.0: must be positive"),
         ({"report_s": -1.0}, "--report_s=-1.0: must be positive"),
         ({"threads": -1}, "--threads=-1: can't be negative"),
+        (
+            {"inference": EngineConfig(engine="smolvla-compiled")},
+            "--inference.engine=smolvla-compiled: is for one robot",
+        ),
         ({"tokens": "/nowhere"}, "--tokens=/nowhere: isn't a file"),
     ],
 )

@@ -256,6 +256,13 @@ def test_a_recorder_goes_on_while_it_is_pushed(root: Path) -> None:
     assert unused(root) == [0, 1, 2, 3]
 
 
+def test_what_is_just_being_written_stays_here(root: Path) -> None:
+    (root / "meta" / "marks").mkdir()
+    (root / "meta" / "marks" / ".episode-000000.json.17.tmp").write_text("half of")
+    with leaving(root) as what:
+        assert not list(what.folder.rglob(".*"))
+
+
 def test_what_no_episode_names_stays_here(root: Path) -> None:
     (root / "images").mkdir(exist_ok=True)
     (root / "images" / "frame.png").write_bytes(b"x")

@@ -127,11 +127,11 @@ def test_a_quota_costs_the_oldest_that_were_used(root: Path) -> None:
     digests = fingerprints(info)
     note_trained(root, [digests[1], digests[2]])
     small_gb = size_b(root) / 1e9 - 1e-7
-    assert make_room(root, 1.0, unused_too=False) == 0
-    assert make_room(root, small_gb, unused_too=False) == 1
+    assert make_room(root, 1.0, unused_too=False) == []
+    assert make_room(root, small_gb, unused_too=False) == [1]
     assert marks(root) == [0, 2, 3]
-    assert make_room(root, 1e-6, unused_too=False) == 1
-    assert make_room(root, 1e-6, unused_too=False) == 0, "the others were never used"
+    assert make_room(root, 1e-6, unused_too=False) == [1]
+    assert make_room(root, 1e-6, unused_too=False) == [], "the others were never used"
     assert marks(root) == [0, 3]
-    assert make_room(root, 1e-6, unused_too=True) == 1
+    assert make_room(root, 1e-6, unused_too=True) == [0]
     assert marks(root) == [3]

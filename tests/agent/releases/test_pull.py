@@ -143,10 +143,9 @@ def test_one_flipped_bit_in_a_file_is_refused_and_the_next_attempt_begins_anew(
     server: Server, robot: Robot
 ) -> None:
     server.train()
-    path = server.releases.file(1, DELTA)
-    data = bytearray(path.read_bytes())
-    data[-100] ^= 1
-    path.write_bytes(data)
+    paths = [server.releases.file(1, file) for file in (DELTA, TRAINABLE)]
+    for path in paths:
+        flip(path)
     before = robot.store.list()
 
     with pytest.raises(ModelError, match=r"release=1: its sha256 is .*, the manifest's"):
@@ -154,9 +153,17 @@ def test_one_flipped_bit_in_a_file_is_refused_and_the_next_attempt_begins_anew(
 
     assert robot.incoming() == []
     assert robot.store.list() == before
+    (unfit,) = robot.said("release_delta_unfit")
+    assert "its sha256 is" in unfit["reason"]
+    # One of both is enough.
+    flip(paths[1])
+    assert robot.puller.pull().digest == server.releases.manifest(1)["digest"]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
     data[-100] ^= 1
     path.write_bytes(data)
-    assert robot.puller.pull().digest == server.releases.manifest(1)["digest"]
 
 
 def test_a_manifest_that_lies_about_its_tensors_is_refused(server: Server, robot: Robot) -> None:

@@ -29,6 +29,7 @@ AS_PUBLISHED, FP32 = "LeRobot, as published (bf16)", "LeRobot, fp32"
 OURS = {
     "smolvla-torch": ("smolvla-torch", "exact"),
     "smolvla-compiled": ("smolvla-compiled", "exact"),
+    "smolvla-torch, bf16": ("smolvla-torch", "bf16"),
     "onnx": ("onnx", "exact"),
     "onnx, 8 bits": ("onnx", "8bit"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +24,17 @@ def open_info(dataset: str | Path) -> DatasetInfo:
     root = locate(str(dataset))
     with reading(root):
         return read_info(root)
+
+
+@functools.cache
+def video_decoder() -> str:
+    """What LeRobot decodes videos by: its own choice, torchcodec where FFmpeg's libraries are
+    there. LeRobot logs a page of tracebacks for each data set where they aren't."""
+    try:
+        importlib.import_module("torchcodec")
+    except (ImportError, OSError, RuntimeError):
+        return "pyav"
+    return "torchcodec"
 
 
 def open_dataset(
@@ -49,6 +62,7 @@ def open_dataset(
                 root=root,
                 episodes=None if episodes is None else list(episodes),
                 delta_timestamps=None if delta_timestamps is None else dict(delta_timestamps),
+                video_backend=video_decoder(),
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise DataError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from lerobot.utils.import_utils import get_safe_default_video_backend
 from torch.utils.data import DataLoader
 
 from agent.data.open import open_dataset, open_info
@@ -47,6 +48,14 @@ def refusal(root: Path) -> str:
     assert str(quick.value) == str(full.value)
     assert "\n" not in str(quick.value)
     return str(quick.value)
+
+
+def test_it_decodes_by_what_lerobot_would_and_says_nothing_of_what_is_missing(
+    recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = open_dataset(recorded)
+    assert "torchcodec" not in caplog.text
+    assert dataset._video_backend == get_safe_default_video_backend()
 
 
 def test_the_quick_reader_says_what_the_data_set_is(recorded: Path) -> None:

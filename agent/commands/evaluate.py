@@ -103,6 +103,10 @@ def chosen_episodes(text: str, info: DatasetInfo, *, unclean: bool = False) -> l
     """
     from agent.data.usable import usable
 
+    if unclean and text != "heldout":
+        raise ConfigError(
+            "says what counts as held out", field="--unclean", remedy="Add --episodes=heldout"
+        )
     if not text:
         return [episode.index for episode in info.episodes]
     if text == "heldout":

@@ -152,7 +152,7 @@ class EvaluateConfig:
     # Which episodes: `0,2,5-7`, `heldout` (those that training leaves out), or empty: all.
     episodes: str = ""
     # `heldout` counts also episodes that the quality gate doesn't let pass, as a robot's
-    # `--training.unclean` does.
+    # `--training.unclean` does. With `--episodes=heldout` alone.
     unclean: bool = False
     # Folder of processors to use instead of the policy's.
     processors: str = ""

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+"""Names that ``replacing`` and ``point`` give."""
 
 
 @contextlib.contextmanager
@@ -29,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def is_temporary(path: Path) -> bool:
     """Whether it is what ``replacing`` writes to, or left behind by one that was killed."""
-    return path.name.startswith(".") and path.suffix == ".tmp"
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -37,13 +37,13 @@ def delete_newest(root: Path, index: int) -> None:
     if index:
         delete_episodes(root, [index])
         return
-    # The only one: without it there is no data set, as before it was recorded. What else its owner
-    # put there would be taken for one that is cut off.
-    if others := [path for path in root.iterdir() if path.name not in _OF_LEROBOT]:
-        set_aside(root, others)
+    # The only one: without it there is no data set, as before it was recorded.
     aside = root.parent / f".{root.name}.thinned"
     shutil.rmtree(aside, ignore_errors=True)
     with rewriting(root, patience_s=PATIENCE_S):
+        # What else its owner put there would be taken for a data set that is cut off.
+        if others := [path for path in root.iterdir() if path.name not in _OF_LEROBOT]:
+            set_aside(root, others)
         root.rename(aside)
         atomic.sync(root.parent)
     shutil.rmtree(aside, ignore_errors=True)

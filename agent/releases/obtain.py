@@ -67,22 +67,22 @@ def obtain(
         ModelError: what came isn't what the manifest says.
     """
     if steps := route(transfer, manifest, ask, at_hand):
-        reason, files = "led to other tensors", []
+        # Unless it turns out that what the robot holds isn't what it was.
+        reason = "led to other tensors"
+        tensors: dict[str, Tensor] = {}
         try:
-            files = [transfer.fetch(step.manifest, step.delta.file) for step in steps]
-            tensors = _apply(steps, files, at_hand)
-            if weights.digest(tensors) == manifest.trainable_digest:
-                return tensors
-            # What the robot holds isn't what it was; the whole file doesn't depend on it.
+            tensors = _by_deltas(transfer, steps, at_hand)
         except UnreachableError:
             raise
         except (FederationError, ModelError) as error:
             # The server doesn't keep it any more, it came damaged, or what the robot holds can't
             # be read.
             reason = str(error)
-        finally:
-            for file in files:
-                file.unlink()
+        for step in steps:
+            transfer.drop(step.manifest, step.delta.file)
+        if tensors and weights.digest(tensors) == manifest.trainable_digest:
+            return tensors
+        # The whole file depends on nothing that the robot holds.
         emit("release_delta_unfit", version=manifest.version, reason=reason)
     path = transfer.fetch(manifest, TRAINABLE)
     tensors = weights.load(path)
@@ -115,7 +115,10 @@ def route(
     return []
 
 
-def _apply(steps: list[Step], files: list[Path], at_hand: Mapping[str, Path]) -> dict[str, Tensor]:
+def _by_deltas(
+    transfer: Transfer, steps: list[Step], at_hand: Mapping[str, Path]
+) -> dict[str, Tensor]:
+    files = [transfer.fetch(step.manifest, step.delta.file) for step in steps]
     source = at_hand[steps[0].delta.from_digest]
     tensors: dict[str, Tensor] = {}
     for step, file in zip(steps, files, strict=True):

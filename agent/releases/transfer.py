@@ -94,8 +94,15 @@ class Transfer:
         )
         return fetched.path
 
+    def drop(self, manifest: Manifest, file: str) -> None:
+        """Remove what came of a file: it has served, or won't."""
+        self._path(manifest.files[file].sha256).unlink(missing_ok=True)
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / f"{digest}.partial"
+
     def _there(self, digest: str) -> int:
         try:
-            return (self._folder / f"{digest}.partial").stat().st_size
+            return self._path(digest).stat().st_size
         except FileNotFoundError:
             return 0

@@ -75,16 +75,16 @@ def test_rejected_ones_go_and_the_rest_is_clean(
 def test_what_is_wrong_with_an_episode_does_not_keep_it_there(tmp_path: Path) -> None:
     root = tmp_path / "recorded"
     to = writer(root)
-    for mark in range(3):
-        record(to, mark)
+    for mark, length in enumerate((40, 41, 45)):
+        record(to, mark, length)
     lost = read_info(root).episode(1)
     lost.data.write_bytes(b"half of it")
     next(iter(lost.videos.values())).path.unlink()
 
-    assert COMMAND.main(["delete", str(root), "--episodes=1", "--yes=true"]) == 0
+    assert COMMAND.main(["delete", str(root), "--rejected=true", "--yes=true"]) == 0
 
     assert LeRobotDataset("local/x", root=root).num_episodes == 2
-    assert len(read_info(root).episodes) == 2
+    assert [read_marks(root, index)["frames"] for index in range(2)] == [40, 45]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

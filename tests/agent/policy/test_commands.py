@@ -121,6 +121,8 @@ def test_which_episodes(tmp_path: Path) -> None:
     write_marks(tmp_path, 10, {"verdict": "REJECTED"})
     assert chosen_episodes("heldout", info(11)) == [9]
     assert chosen_episodes("heldout", info(11), unclean=True) == [9, 10]
+    with pytest.raises(ConfigError, match=r"--unclean.*--episodes=heldout"):
+        chosen_episodes("0-3", info(11), unclean=True)
 
 
 @pytest.mark.parametrize(

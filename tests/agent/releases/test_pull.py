@@ -105,6 +105,7 @@ def test_a_change_that_the_server_no_longer_keeps_is_no_dead_end(
 
     (unfit,) = robot.said("release_delta_unfit")
     assert "no longer kept" in unfit["reason"]
+    assert robot.incoming() == []
     assert server.service.bytes(2, TRAINABLE) == manifest["files"][TRAINABLE]["bytes"]
 
 

@@ -67,9 +67,10 @@ class CompiledParts:
         # Two tensors, not two for each layer: what a graph reads is copied to where it reads it.
         held = torch.stack([torch.stack(context.keys), torch.stack(context.values)])
 
-        def compute(model: SmolVLA, x_t: Tensor, time: Tensor, *rest: Any) -> Tensor:
-            _, _, both, across = rest
-            found: Tensor = self._velocity(model, x_t, time, held, both, across)
+        def compute(
+            model: SmolVLA, x_t: Tensor, time: Tensor, _keys: Any, _values: Any, *seen: Any
+        ) -> Tensor:
+            found: Tensor = self._velocity(model, x_t, time, held, *seen)
             return found.clone()
 
         return TorchStep(self._model, context, compute, whole=True)

@@ -20,7 +20,7 @@ from agent.supernode import SuperNodeConfig, supernode_command
 from agent.supervisor.child import Child, ChildSpec
 from server.base import Base, import_base
 from server.config import BasePolicyRef, ServerConfig
-from server.events import RoundEvent
+from server.events import TERMINAL, RoundEvent
 from server.flower_control import FlowerControl
 from server.processes import ensure_secret, superexec_spec, superlink_spec
 from server.registry.releases import Releases
@@ -67,11 +67,11 @@ class Link:
         """The first event of this kind that says this; it fails when the round ended without."""
 
         def there() -> RoundEvent | None:
-            told = self.events(number)
+            told = self.events(number)  # Read once: a second look may already see the end.
             for event in told:
                 if event.kind == kind and data.items() <= event.data.items():
                     return event
-            assert not self.rounds.get(number).over, told
+            assert not any(event.kind in TERMINAL for event in told), told
             return None
 
         event = wait_until(there, timeout_s=300, what=f"{kind} {data} in round {number}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,9 @@ def main(argv: list[str]) -> int:
 
 def _serve(argv: list[str]) -> int:
     """Serve a policy until stopped (the verb may be left out)."""
+    # Heard anew once there is something to load anew (server/policy/serve.py); until then, imports
+    # take seconds, a reload is nothing to die of.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     from rich.console import Console
 
     from agent import logs
@@ -37,7 +42,9 @@ def _serve(argv: list[str]) -> int:
 
     config = parse(PolicyServerConfig, argv, prog="armada policy-server")
     logs.configure()
-    console = Console()
+    # Without a file rich looks sys.stdout up at each line, and that isn't ours while a model loads
+    # in its thread (agent/policy/load.py).
+    console = Console(file=sys.stdout)
     from server.commands.policy_view import line
     from server.policy.serve import run
 

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,13 @@ def run(config: PolicyServerConfig, tell: Tell) -> int:
     Raises:
         ArmadaError: refused before anything listened.
     """
+    # The loop's handler comes after the first model: until then who reloads would end the process.
+    early: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
     set_threads(config.threads)
     watch = Watch(config.policy.path)
     model = load_model(config)
-    return asyncio.run(Process(config, model, watch, tell).run())
+    return asyncio.run(Process(config, model, watch, tell, early=early).run())
 
 
 class Process:
@@ -87,12 +90,22 @@ class Process:
         model: Loaded from it.
         watch: Notices another one.
         tell: Hears what happens.
+        early: Reloads that were asked for before it could hear of them.
     """
 
-    def __init__(self, config: PolicyServerConfig, model: Model, watch: Watch, tell: Tell) -> None:
+    def __init__(
+        self,
+        config: PolicyServerConfig,
+        model: Model,
+        watch: Watch,
+        tell: Tell,
+        *,
+        early: Sequence[int] = (),
+    ) -> None:
         self._config = config
         self._watch = watch
         self._tell = tell
+        self._early = early
         self._batcher = Batcher(model, max_batch=config.max_batch)
         self._service = PolicyService(
             self._batcher,
@@ -114,6 +127,7 @@ class Process:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
+        self._reload = bool(self._early)
         server, healthy, port = make_server(self._config, self._service)
         self._batcher.start()
         await server.start()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -41,6 +43,20 @@ def use_engine(*args, **options):
     return first.pop()(*args, **options)
 
 model.use_engine = use_engine
+"""
+_A_RELOAD_WHILE_IT_LOADS = """
+import os, signal
+import server.policy.serve as serve
+
+load, first = serve.load_model, [True]
+
+def load_model(config):
+    if first:
+        first.clear()
+        os.kill(os.getpid(), signal.SIGHUP)
+    return load(config)
+
+serve.load_model = load_model
 """
 
 
@@ -160,6 +176,32 @@ def test_the_line_now_and_then_is_text_unless_json_is_asked_for(
     )
     assert main(["policy-server", "--policy.path=x", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["superseded"] == 2
+
+
+def test_its_lines_are_not_lost_while_a_model_loads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(config: PolicyServerConfig, tell: Tell) -> int:
+        # As the thread that loads does, for the whole process.
+        with contextlib.redirect_stdout(io.StringIO()):
+            tell("status", {"chunks": 3})
+        return 0
+
+    monkeypatch.setattr("server.policy.serve.run", run)
+    assert main(["policy-server", "--policy.path=x", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["chunks"] == 3
+
+
+def test_a_reload_while_the_first_model_loads_is_done_afterwards(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
+    server = Process(tmp_path, tiny_policy, first=_A_RELOAD_WHILE_IT_LOADS)
+    try:
+        ready = server.wait("ready")
+        assert server.wait("swapped")["digest"] == ready["digest"]
+    finally:
+        server.process.kill()
+        server.process.wait()
 
 
 def test_it_follows_its_link_to_another_model_and_back_at_a_signal(

@@ -36,7 +36,7 @@ class EventFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def emit(self, kind: str, **data: Any) -> None:
+    def emit(self, kind: str, /, **data: Any) -> None:
         """Append an event; it is on disk when this returns."""
         line = json.dumps({"time": time.time(), "kind": kind, "data": data}, allow_nan=False)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

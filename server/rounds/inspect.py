@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from flwr.app import Message, RecordDict
 from torch import Tensor
@@ -18,8 +18,10 @@ from robots.errors import FederationError
 from robots.names import check_name
 
 _MAX_SAMPLES = 10**9
-_MOST_METRICS = 32
+_LARGEST = 1e12
+"""No loss, error or time of a training comes near; means over all robots stay finite."""
 _NUM_EXAMPLES, _HELD_OUT_ERROR = "num-examples", "held-out-error"
+_METRICS = ("loss-first", "loss-last", _HELD_OUT_ERROR)
 _REPORT = {
     "episodes": int,
     "heldout-episodes": int,
@@ -28,7 +30,8 @@ _REPORT = {
     "error-after": float,
     "seconds": float,
 }
-"""What a robot may say of itself; anything else it sends is left out of events and manifests."""
+"""What a robot may say of itself. Anything else that it sends, here or as a metric, is left out of
+events and manifests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +102,14 @@ def read_update(
         raise FederationError(
             f"the arrays aren't those that the robot says it sent ({answer.update_digest})"
         )
-    samples = int(metrics.pop(_NUM_EXAMPLES))
+    samples = _samples(content)
     report = {
+        **{name.replace("-", "_"): value for name, value in metrics.items()},
+        **_known(content),
         "samples": samples,
         "bytes_up": size,
         "norm": norm,
         "update_digest": digest,
-        **{name.replace("-", "_"): value for name, value in metrics.items()},
-        **_known(content),
     }
     return Update(wire=wire, samples=samples, digest=digest, report=report)
 
@@ -120,32 +123,49 @@ def read_measurement(content: RecordDict) -> tuple[float, int]:
     metrics = _metrics(content)
     if _HELD_OUT_ERROR not in metrics:
         raise FederationError("is missing", field=_HELD_OUT_ERROR)
-    return float(metrics[_HELD_OUT_ERROR]), int(metrics[_NUM_EXAMPLES])
+    return float(metrics[_HELD_OUT_ERROR]), _samples(content)
+
+
+def _samples(content: RecordDict) -> int:
+    samples = _record(content).get(_NUM_EXAMPLES)
+    if type(samples) is not int or not 0 < samples <= _MAX_SAMPLES:
+        raise FederationError("isn't a count", field=_NUM_EXAMPLES, value=str(samples)[:60])
+    return samples
 
 
 def _metrics(content: RecordDict) -> dict[str, int | float]:
-    record = content.metric_records.get(METRICS)
-    if record is None:
-        raise FederationError("is missing", field=METRICS)
-    if len(record) > _MOST_METRICS:
-        raise FederationError("are too many", field=METRICS, value=len(record))
-    samples = record.get(_NUM_EXAMPLES)
-    if type(samples) is not int or not 0 < samples <= _MAX_SAMPLES:
-        raise FederationError("isn't a count", field=_NUM_EXAMPLES, value=samples)
+    """The metrics that are known, those that are there."""
+    record = _record(content)
     metrics: dict[str, int | float] = {}
-    for name, value in record.items():
-        if not isinstance(value, int | float) or not math.isfinite(value) or len(name) > 60:
-            raise FederationError("isn't a finite number", field=name[:60], value=str(value)[:60])
+    for name in _METRICS:
+        value = record.get(name)
+        if value is None:
+            continue
+        if not _plausible(value):
+            raise FederationError(
+                f"isn't a finite number up to {_LARGEST:g}", field=name, value=str(value)[:60]
+            )
         metrics[name] = value
     return metrics
 
 
+def _record(content: RecordDict) -> Mapping[str, Any]:
+    record: Mapping[str, Any] | None = content.metric_records.get(METRICS)
+    if record is None:
+        raise FederationError("is missing", field=METRICS)
+    return record
+
+
+def _plausible(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and math.isfinite(value) and abs(value) <= _LARGEST
+
+
 def _known(content: RecordDict) -> dict[str, Any]:
-    """The entries that a report may have, of the right type and finite."""
+    """The entries that a report may have, of the right type and plausible."""
     record: Mapping[str, Any] = content.config_records.get(REPORT) or {}
     known: dict[str, Any] = {}
     for name, kind in _REPORT.items():
         value = record.get(name)
-        if type(value) is kind and isinstance(value, int | float) and math.isfinite(value):
+        if type(value) is kind and _plausible(value):
             known[name.replace("-", "_")] = value
     return known

@@ -174,12 +174,12 @@ class Training:
         self._seen.check(seat.robot, answer.job, update.digest)
         version = self._progress.start_version if start_version is None else start_version
         report: dict[str, Any] = {
+            **update.report,
             "robot": seat.robot,
             "node": node,
             "job": answer.job,
             "server_round": self._progress.server_round,
             "staleness": staleness,
-            **update.report,
         }
         own = version == self._progress.start_version
         path: Path = self._folder.updates(self._progress.server_round) / name

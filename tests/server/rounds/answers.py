@@ -128,6 +128,7 @@ def update(
     change: Callable[[dict[str, Tensor]], None] = lambda wire: None,
     samples: Any = 10,
     loss: Any = 1.0,
+    metrics: dict[str, Any] | None = None,
     report: dict[str, Any] | None = None,
     order: Order | None = None,
     **answer: Any,
@@ -137,9 +138,9 @@ def update(
     wire = codec.encode({k: v + by for k, v in round_.start.items()}, round_.start, order.encoding)
     change(wire)
     message = said(order, FINISHED, robot, **{"update_digest": weights.digest(wire)} | answer)
-    metrics = {"num-examples": samples, "loss-first": loss, "loss-last": 0.5}
+    usual = {"num-examples": samples, "loss-first": loss, "loss-last": 0.5}
     message.content[ARRAYS] = to_record(wire)
-    message.content[METRICS] = MetricRecord(metrics)
+    message.content[METRICS] = MetricRecord(usual | (metrics or {}))
     message.content[REPORT] = ConfigRecord(report or {})
     return message
 

@@ -9,20 +9,24 @@ from typing import Any
 
 import pytest
 import torch
-from flwr.app import ArrayRecord, Error, Message, RecordDict
+from flwr.app import ArrayRecord, Error, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from agent.federation.wire import (
     ARRAYS,
     DECLINED,
     FAILED,
+    FINISHED,
+    METRICS,
     RUNNING,
 )
 from robots.errors import FederationError
 from server.base import Base
 from server.nodes import write_node_names
 from server.rounds.closing import check_enough
+from server.rounds.measuring import Measuring
 from server.rounds.progress import DONE, OPEN, OUT, SAME, Progress, Seat
+from server.rounds.replies import Replies
 from server.rounds.spec import RoundSpec
 from tests.server.rounds.answers import Round, asked, first, said, update
 
@@ -109,6 +113,11 @@ def stretch(wire: dict[str, Tensor]) -> None:
         ({"samples": 10**12}, "isn't a count"),
         ({"samples": 1.5}, "isn't a count"),
         ({"loss": float("nan")}, "loss-first=nan: isn't a finite number"),
+        ({"loss": 1e308}, "loss-first=1e+308: isn't a finite number up to 1e+12"),
+        (
+            {"metrics": {"held-out-error": -1e13}},
+            "held-out-error=-10000000000000.0: isn't a finite",
+        ),
         ({"update_digest": "sha256:other"}, "aren't those that the robot says it sent"),
         ({"start_digest": "sha256:other"}, "isn't what the job starts from"),
     ],
@@ -126,6 +135,43 @@ def test_a_bad_update_costs_that_reply_and_the_reason_is_told(
     assert begun.progress.seats["7"].state == OUT
     with pytest.raises(FederationError, match="1 of 2 robots gave an update in round 2: evil: "):
         check_enough(begun.folder, begun.progress, RoundSpec(min_robots=2))
+
+
+def test_what_a_robot_says_cannot_stand_for_what_the_server_knows(begun: Round) -> None:
+    lies = dict.fromkeys(
+        ("kind", "self", "robot", "node", "job", "samples", "norm", "update-digest", "staleness"), 1
+    )
+    begun.hear("7", update(begun, metrics=lies, report={"error-before": 1e308, **lies}))
+
+    (stored,) = begun.updates
+    kind, data = begun.last
+    assert (kind, data["robot"], data["node"], data["samples"]) == ("reply", "left", "7", 10)
+    assert (data["job"], data["staleness"]) == (begun.order.job, 0)
+    assert data["update_digest"] == stored.update_digest
+    assert not {"kind", "self", "error_before"} & data.keys()
+
+
+def test_an_event_may_say_anything(begun: Round) -> None:
+    said = {"kind": "of another", "self": "is a name like others"}
+    begun.folder.events.emit("reply", **said)
+
+    assert begun.last == ("reply", said)
+
+
+def test_an_error_that_no_robot_can_have_measured_costs_the_reply(begun: Round) -> None:
+    emit = begun.folder.events.emit
+    replies = Replies(begun.progress, begun.known, lambda: begun.online, emit)
+    measuring = Measuring(begun.folder, begun.progress, begun.order, replies, emit)
+    for node, robot, error in (("7", "evil", 1e308), ("8", "left", 0.5)):
+        message = said(begun.order, FINISHED, robot)
+        metrics = {"num-examples": 2, "held-out-error": error}
+        message.content[METRICS] = MetricRecord(metrics)
+        measuring.on_reply(node, message)
+    measuring.tell()
+
+    assert begun.progress.seats["7"].state == OUT
+    kind, data = begun.last
+    assert (kind, data["robots"], data["error"]) == ("evaluated", 1, 0.5)
 
 
 def test_arrays_that_are_no_npy_are_refused(begun: Round) -> None:

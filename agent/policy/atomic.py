@@ -1,8 +1,10 @@
-"""Files that are there whole or not at all, whatever happens in between."""
+"""Files that are there whole or not at all, whatever happens in between, and changed by one at a
+time."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -29,6 +31,20 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One at a time, of all that read a file of ``folder`` and write it anew; others wait.
+
+    The folder itself is locked: a file for it, once made by root, would shut others out.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_temporary(path: Path) -> bool:

@@ -22,6 +22,7 @@ import contextlib
 import fcntl
 import json
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -86,6 +87,8 @@ class ModelStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._turn = threading.RLock()
+        self._turns = 0
 
     # Readers -------------------------------------------------------------------------------
 
@@ -114,8 +117,17 @@ class ModelStore:
         """All models, newest first."""
         if not self._objects.is_dir():
             return []
-        folders = [p for p in self._objects.iterdir() if not p.name.startswith(".")]
-        return sorted((self._read(p) for p in folders), key=lambda m: -m.created)
+        models = []
+        for folder in self._objects.iterdir():
+            if folder.name.startswith("."):
+                continue
+            try:
+                models.append(self._read(folder))
+            except ModelError:
+                # One that was pruned since it was listed is none.
+                if folder.is_dir():
+                    raise
+        return sorted(models, key=lambda m: -m.created)
 
     def find(self, digest: str) -> StoredModel:
         """The newest model whose digest is or begins like ``digest`` (``sha256:`` may be left out).
@@ -170,6 +182,17 @@ class ModelStore:
 
     # Writers -------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """No name changes meanwhile but by this object's own methods, in this thread."""
+        with self._turn:
+            self._turns += 1
+            try:
+                with contextlib.nullcontext() if self._turns > 1 else self._locked():
+                    yield
+            finally:
+                self._turns -= 1
+
     def add(self, folder: Path, *, origin: Origin, parent: str | None = None) -> StoredModel:
         """Copy a policy folder into the store; one that is there already is returned as it is.
 
@@ -184,7 +207,7 @@ class ModelStore:
         for name in ("config.json", WEIGHTS):
             if not (folder / name).is_file():
                 raise ModelError(f"the folder has no {name}", field="policy", value=folder)
-        with self._writing():
+        with self.alone():
             source = fingerprint(folder)
             same = next((m for m in self.list() if m.source == source), None)
             return same or self._import(folder, source, origin, parent)
@@ -213,7 +236,7 @@ class ModelStore:
 
     def base_on(self, model: StoredModel) -> None:
         """Merge releases into this model from now on."""
-        with self._writing():
+        with self.alone():
             self._point("base", model)
             self._log("base", model)
 
@@ -223,7 +246,7 @@ class ModelStore:
         Raises:
             ModelError: there is no such model.
         """
-        with self._writing():
+        with self.alone():
             model = self.find(model) if isinstance(model, str) else model
             self._point("candidate", model)
             self._log("candidate", model, reason=reason)
@@ -243,7 +266,7 @@ class ModelStore:
         Raises:
             ModelError: there is no such model, or it is damaged.
         """
-        with self._writing():
+        with self.alone():
             model = self.find(model) if isinstance(model, str) else model
             self.verify(model)
             before = self.current
@@ -266,7 +289,7 @@ class ModelStore:
         Raises:
             ModelError: nothing to go back to, or it is damaged.
         """
-        with self._writing():
+        with self.alone():
             model, left = self.previous, self.current
             if model is None or left is None or model.path == left.path:
                 raise ModelError(
@@ -287,7 +310,7 @@ class ModelStore:
 
     def prune(self, keep: int = _KEEP) -> None:
         """Delete all but the newest ``keep`` models and those that have a name."""
-        with self._writing():
+        with self.alone():
             self._prune(keep)
 
     # ---------------------------------------------------------------------------------------
@@ -297,12 +320,22 @@ class ModelStore:
         return self.root / "objects"
 
     def _at(self, name: Pointer) -> StoredModel | None:
-        link = self.root / name
+        target = self._target(name)
+        if target is None:
+            return None
         try:
-            target = link.readlink()
+            return self._read(self.root / target)
+        except ModelError:
+            if self._target(name) == target:
+                raise
+        # It moved on since, and what it stood for was pruned.
+        return self._at(name)
+
+    def _target(self, name: Pointer) -> Path | None:
+        try:
+            return (self.root / name).readlink()
         except FileNotFoundError:
             return None
-        return self._read(self.root / target)
 
     def _read(self, folder: Path) -> StoredModel:
         try:
@@ -380,12 +413,14 @@ class ModelStore:
         atomic.append_line(self.root / "history.jsonl", json.dumps(entry))
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         self._objects.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             for leftover in self._objects.glob(f"{_TEMPORARY}*"):
                 shutil.rmtree(leftover)
-            for leftover in self.root.glob(".*.tmp"):
-                leftover.unlink()
+            for name in POINTERS:
+                # Only these: others keep files beside them, and may be writing one.
+                for leftover in self.root.glob(f".{name}.*.tmp"):
+                    leftover.unlink()
             yield

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from agent.policy import weights
 from agent.policy.load import LoadedPolicy, load_policy
 from agent.policy.merge import merge
-from agent.policy.store import ModelStore
+from agent.policy.store import ModelStore, StoredModel
 from robots.errors import ModelError
 
 Variant = Callable[[int], Path]
@@ -209,6 +210,71 @@ def test_pruning_spares_what_has_a_name(store: ModelStore, variant: Variant) -> 
 
     assert {m.digest for m in store.list()} == {m.digest for m in (*models[:3], models[5])}
     assert (store.pending, store.current, store.previous) == (models[2], models[1], models[0])
+
+
+def test_a_model_that_is_pruned_while_others_are_listed_is_left_out(
+    store: ModelStore, variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (store.add(variant(n), origin="") for n in (1, 2))
+    read = ModelStore._read
+
+    def pruned_first(self: ModelStore, folder: Path) -> StoredModel:
+        if folder == one.path and folder.is_dir():
+            folder.rename(folder.with_name(f".tmp-{folder.name}"))
+        return read(self, folder)
+
+    monkeypatch.setattr(ModelStore, "_read", pruned_first)
+    assert store.list() == [two]
+
+
+def test_a_name_that_moves_before_its_model_is_read_is_followed(
+    store: ModelStore, variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (store.add(variant(n), origin="") for n in (1, 2))
+    store.candidate(one)
+    read = ModelStore._read
+
+    def moved_first(self: ModelStore, folder: Path) -> StoredModel:
+        if folder == one.path and folder.is_dir():
+            (store.root / "candidate").unlink()
+            (store.root / "candidate").symlink_to(f"objects/{two.path.name}")
+            shutil.rmtree(folder)
+        return read(self, folder)
+
+    monkeypatch.setattr(ModelStore, "_read", moved_first)
+    assert store.pending == two
+
+
+def test_a_damaged_model_is_not_left_out(store: ModelStore, variant: Variant) -> None:
+    one = store.promote(store.add(variant(1), origin=""))
+    (one.path / "object.json").unlink()
+    for look in (store.list, lambda: store.current):
+        with pytest.raises(ModelError, match="isn't the record of a model"):
+            look()
+
+
+def test_others_wait_until_whoever_is_alone_with_the_store_is_done(
+    store: ModelStore, variant: Variant
+) -> None:
+    one, two = (store.add(variant(n), origin="") for n in (1, 2))
+    other = threading.Thread(target=lambda: ModelStore(store.root).promote(two))
+    with store.alone():
+        other.start()
+        store.promote(one)
+        other.join(0.2)
+        assert store.current == one
+    other.join()
+    assert (store.current, store.previous) == (two, one)
+
+
+def test_what_others_write_beside_the_names_is_not_swept_away(
+    store: ModelStore, variant: Variant
+) -> None:
+    store.root.mkdir()
+    theirs = store.root / ".fleet.json.4711.tmp"
+    theirs.touch()
+    store.promote(store.add(variant(1), origin=""))
+    assert theirs.exists()
 
 
 def test_what_a_crash_left_behind_is_hidden_and_then_swept_away(

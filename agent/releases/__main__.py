@@ -8,11 +8,12 @@ status  means
 0       promoted, or nothing to do
 2       it can't be taken, now or later: not signed, changed, of another base, or no such release
 3       refused: worse on this robot's episodes, or rolled back before
-4       left alone: the robot is pinned to what it has
+4       left alone: the robot is pinned to what it has, or was while this ran
 5       the candidate waits until there are episodes enough to compare it on
 6       it passed, and waits for ``armada models promote`` since ``--releases.auto=false``
-75      the server couldn't be reached, the disk was full, or something unforeseen, such as too
-        little memory: the same may succeed later
+75      the server couldn't be reached, the disk was full, another model became current while this
+        one was compared, or something unforeseen, such as too little memory: the same may succeed
+        later
 ======  ========================================================================================
 """
 
@@ -31,8 +32,9 @@ from typing import Any
 from agent.fleet import FleetClient, UnreachableError
 from agent.paths import StateDir
 from agent.releases.consider import consider
+from agent.releases.ledger import PinnedError
 from agent.releases.outcome import FAILED, LATER, PINNED, REFUSED
-from agent.releases.pull import GivenUpError, PinnedError, Puller
+from agent.releases.pull import GivenUpError, Puller
 from agent.releases.signature import configured_keys
 from agent.training.home import Home
 from robots.errors import ArmadaError

@@ -12,8 +12,8 @@ from agent.policy.load import LoadedPolicy, set_threads
 from agent.policy.store import ModelStore, StoredModel
 from agent.releases.gate import Action, action, judge
 from agent.releases.origin import pooled_of, release_of
-from agent.releases.outcome import OFFERED, REFUSED, TAKEN, WAITS
-from agent.releases.take import take
+from agent.releases.outcome import LATER, OFFERED, REFUSED, TAKEN, WAITS
+from agent.releases.take import take_after
 from agent.releases.transfer import Emit
 from agent.training.home import Home
 from agent.training.processors import load_with_own_processors, own_stats
@@ -39,6 +39,7 @@ def consider(
     Raises:
         ModelError: one of the two doesn't load or doesn't act in finite numbers, or the robot has
             another normaliser than the one that the candidate was trained with.
+        PinnedError: the robot was pinned meanwhile.
         DataError: the robot's episodes can't be read.
     """
     current = ModelStore(home.state.models).current
@@ -68,7 +69,11 @@ def consider(
     if not home.releases.auto:
         emit("release_offered", reason=judgement.reason, **about)
         return OFFERED
-    take(home, candidate, reason=f"release {release_of(candidate)}: {judgement.reason}")
+    reason = f"release {release_of(candidate)}: {judgement.reason}"
+    if not take_after(home, candidate, current, reason=reason):
+        reason = "another model became current while this one was compared with the one before it"
+        emit("release_delayed", reason=reason, **about)
+        return LATER
     emit("release_promoted", reason=judgement.reason, **about)
     return TAKEN
 

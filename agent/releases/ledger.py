@@ -7,14 +7,20 @@ robot never goes back by itself. Its owner can: by the number of the release.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.policy.atomic import write_text
+from agent.policy.atomic import alone, write_text
 from agent.releases.manifest import Manifest
 from robots.errors import ModelError
+
+
+class PinnedError(ModelError):
+    """The robot is to stay on the model that it has."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,30 @@ class ReleaseLedger:
 
     def set_pin(self, pin: Pin | None) -> None:
         """Stay on a model; None: take releases again."""
-        self._write(self._read() | {"pin": pin and vars(pin)})
+        with self._alone():
+            self._write(self._read() | {"pin": pin and vars(pin)})
+
+    def check_pin(self) -> None:
+        """Raises: PinnedError if the robot is to stay on what it has."""
+        pin = self.pin
+        if pin is not None:
+            raise PinnedError(
+                f"this robot stays on it ({pin.reason})",
+                field="pinned model",
+                value=pin.digest.removeprefix("sha256:")[:12],
+                remedy="armada models unpin",
+            )
+
+    @contextlib.contextmanager
+    def unpinned(self) -> Iterator[None]:
+        """Nobody pins the robot as long as this lasts: who wants to waits.
+
+        Raises:
+            PinnedError: somebody has.
+        """
+        with self._alone():
+            self.check_pin()
+            yield
 
     def newest(self, key: str) -> int:
         """Version of the newest release of a key that was met; 0: none."""
@@ -68,6 +97,10 @@ class ReleaseLedger:
             ModelError: it is offered as the latest, and is older than one that was met; or it is
                 another release under the number of one that was met.
         """
+        with self._alone():
+            self._meet(manifest, key, asked=asked)
+
+    def _meet(self, manifest: Manifest, key: str, *, asked: bool) -> None:
         seen = self._seen(key)
         newest = int(seen.get("version", 0))
         if manifest.version < newest and not asked:
@@ -109,6 +142,12 @@ class ReleaseLedger:
             ) from error
         return said if isinstance(said, dict) else {}
 
-    def _write(self, said: dict[str, Any]) -> None:
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """A pull that meets a release must not write over the pin that its owner sets meanwhile."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        with alone(self._path.parent):
+            yield
+
+    def _write(self, said: dict[str, Any]) -> None:
         write_text(self._path, json.dumps(said, indent=1))

@@ -28,10 +28,6 @@ from agent.training.home import Home
 from robots.errors import ModelError
 
 
-class PinnedError(ModelError):
-    """The robot is to stay on the model that it has."""
-
-
 class GivenUpError(ModelError):
     """The robot took this release before and rolled it back."""
 
@@ -80,14 +76,7 @@ class Puller:
             FederationError: it has no such release.
             ModelError: another base policy, or anything that doesn't verify.
         """
-        pin = self._ledger.pin
-        if pin is not None:
-            raise PinnedError(
-                f"this robot stays on it ({pin.reason})",
-                field="pinned model",
-                value=pin.digest.removeprefix("sha256:")[:12],
-                remedy="armada models unpin",
-            )
+        self._ledger.check_pin()
         base = self._base()
         with self._alone():
             manifest, key = self._manifests.release(version)

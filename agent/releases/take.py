@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from agent.policy.store import ModelStore, StoredModel
+from agent.releases.ledger import ReleaseLedger
 from agent.releases.origin import release_of
 from agent.releases.probation import Order, Progress
 from agent.training.home import Home
@@ -25,7 +26,38 @@ def take(home: Home, model: StoredModel, *, reason: str) -> StoredModel:
         ModelError: the model is damaged.
     """
     store = ModelStore(home.state.models)
-    current, back = store.current, _proven(home)
+    with store.alone():
+        return _take(store, home, model, reason)
+
+
+def take_after(
+    home: Home, model: StoredModel, compared: StoredModel | None, *, reason: str
+) -> bool:
+    """Make a model current by the gate, which took its time.
+
+    Args:
+        home: The robot's state and settings.
+        model: Of its store.
+        compared: What was current when the gate began.
+        reason: Why, for the history.
+
+    Returns:
+        Whether it was done; it isn't if something else is current by now.
+
+    Raises:
+        PinnedError: the robot was pinned meanwhile.
+        ModelError: the model is damaged.
+    """
+    store = ModelStore(home.state.models)
+    with ReleaseLedger(home.state.release_ledger).unpinned(), store.alone():
+        if store.current != compared:
+            return False
+        _take(store, home, model, reason)
+        return True
+
+
+def _take(store: ModelStore, home: Home, model: StoredModel, reason: str) -> StoredModel:
+    current, back = store.current, _proven(store, home)
     known = {m.digest for m in (current, back) if m is not None}
     if back is None or model.digest in known or not home.releases.probation_s:
         return store.promote(model, reason=reason)
@@ -36,9 +68,8 @@ def take(home: Home, model: StoredModel, *, reason: str) -> StoredModel:
     return store.promote(model, reason=reason, previous=back)
 
 
-def _proven(home: Home) -> StoredModel | None:
+def _proven(store: ModelStore, home: Home) -> StoredModel | None:
     """What is current, or while that is on probation itself, the model before it."""
-    store = ModelStore(home.state.models)
     current, previous = store.current, store.previous
     order = Order.read(home.state.probation)
     if current is None or previous is None or order is None:

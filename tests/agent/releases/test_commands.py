@@ -12,9 +12,8 @@ from agent.commands import models
 from agent.policy.compare import compare
 from agent.policy.load import load_policy
 from agent.policy.merge import merge
-from agent.releases.ledger import ReleaseLedger
+from agent.releases.ledger import PinnedError, ReleaseLedger
 from agent.releases.probation import Order
-from agent.releases.pull import PinnedError
 from robots.errors import ConfigError, ModelError
 from tests.agent.releases.conftest import Robot, Server
 

@@ -17,7 +17,8 @@ from agent.policy.merge import merge
 from agent.policy.store import StoredModel
 from agent.recorder.marks import write_marks
 from agent.releases.consider import consider
-from agent.releases.outcome import OFFERED, REFUSED, TAKEN, WAITS
+from agent.releases.ledger import Pin, PinnedError, ReleaseLedger
+from agent.releases.outcome import LATER, OFFERED, REFUSED, TAKEN, WAITS
 from agent.releases.owner import ReleasesConfig
 from agent.releases.probation import Order
 from agent.releases.pull import GivenUpError
@@ -112,6 +113,48 @@ def test_each_episode_that_a_model_is_measured_on_is_a_sign_of_life(
         alive=lambda: alive.append(None),
     )
     assert len(alive) == 2 * 3
+
+
+def test_a_robot_that_is_pinned_while_the_gate_runs_stays_on_what_it_has(
+    server: Server, practised: Robot
+) -> None:
+    before = practised.store.current
+    assert before is not None
+    server.train()
+    ledger = ReleaseLedger(practised.home.state.release_ledger)
+
+    with pytest.raises(PinnedError, match=r"the fair.*armada models unpin"):
+        consider(
+            practised.home,
+            practised.puller.pull(),
+            lambda kind, **data: None,
+            alive=lambda: ledger.set_pin(Pin(before.digest, 0, "the fair")),
+        )
+
+    assert practised.store.current == before
+    assert Order.read(practised.home.state.probation) is None
+
+
+def test_what_was_compared_with_a_model_that_is_no_longer_current_is_not_taken(
+    server: Server, practised: Robot
+) -> None:
+    server.train()
+    older = practised.puller.pull()
+    server.train()
+    newer = practised.puller.pull()
+
+    status = consider(
+        practised.home,
+        older,
+        lambda kind, **data: practised.events.append({"event": kind, **data}),
+        alive=lambda: practised.store.promote(newer) and None,
+    )
+
+    assert (status, practised.events[-1]["event"]) == (LATER, "release_delayed")
+    assert "another model became current" in practised.events[-1]["reason"]
+    assert practised.store.current == newer
+    # A second look compares it with what is current now.
+    assert judged(practised, older)[0] in (TAKEN, REFUSED)
 
 
 def test_episodes_that_the_quality_gate_rejected_do_not_judge_a_release(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from agent.policy import weights
 from agent.policy.load import LoadedPolicy
 from agent.policy.merge import merge
 from agent.policy.store import ModelStore, StoredModel
+from agent.releases.ledger import Pin, ReleaseLedger
 from agent.releases.owner import ReleasesConfig
 from agent.releases.probation import Order, Progress
 from agent.releases.take import take
@@ -119,3 +121,15 @@ def test_an_owner_may_want_no_probation(robot: Robot) -> None:
     assert robot.take(robot.one) is None
     robot.take(robot.two)
     assert robot.store.previous == robot.one
+
+
+def test_who_pins_waits_for_a_switch_that_has_begun(robot: Robot) -> None:
+    ledger = ReleaseLedger(robot.home.state.release_ledger)
+    pin = Pin(robot.start.digest, 0, "a test")
+    pins = threading.Thread(target=lambda: ledger.set_pin(pin))
+    with ledger.unpinned():
+        pins.start()
+        pins.join(0.2)
+        assert ledger.pin is None
+    pins.join()
+    assert ledger.pin == pin

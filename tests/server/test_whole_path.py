@@ -27,6 +27,7 @@ from server.paths import ServerState
 from server.registry.releases import Releases
 from tests.datasets import make_dataset, make_policy
 from tests.helpers import free_port, wait_until
+from tests.server.deployment import START_S
 
 ROBOTS = {"left": 40.0, "right": 25.0}
 STEPS = 40
@@ -168,7 +169,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             assert server.poll() is None, (root / "server.log").read_text()
             return fleet.server_state.ready.exists()
 
-        wait_until(up, timeout_s=60, what="the server is ready")
+        wait_until(up, timeout_s=START_S, what="the server is ready")
         yield fleet
 
 

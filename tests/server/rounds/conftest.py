@@ -26,6 +26,7 @@ from server.processes import ensure_secret, superexec_spec, superlink_spec
 from server.registry.releases import Releases
 from server.rounds.rounds import Rounds
 from tests.helpers import free_port, wait_until
+from tests.server.deployment import START_S
 
 ROOT = Path(__file__).parents[3]
 ROBOTS = {"left": (1.0, 40), "right": (-0.5, 20)}
@@ -135,7 +136,7 @@ def link(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             fleet.behave(robot)
             for spec in specs:
                 stack.enter_context(process(spec))
-        wait_until(control.reachable, timeout_s=60, what="the SuperLink answers")
+        wait_until(control.reachable, timeout_s=START_S, what="the SuperLink answers")
 
         def poll() -> None:
             while not over.wait(0.3):

@@ -153,6 +153,7 @@ class RunConfig:
                 value=True,
                 remedy="Give --policy.path=…",
             )
+        self._check_local()
         self.task = self.task or self.dataset.single_task
         if self.has_policy and not self.task:
             raise ConfigError(
@@ -160,6 +161,12 @@ class RunConfig:
                 field="--task",
                 remedy='Give --task="Pick up the cube"',
             )
+
+    def _check_local(self) -> None:
+        """Refuse what only a policy on this host needs when there is none."""
+        names = ("path", "stats", "overrides")
+        self.inference.check_no_server(self.policy, names, prefix="--policy.")
+        self.inference.check_no_server(self, ("device",), prefix="--")
 
     def _check_source(self) -> None:
         there = self._there

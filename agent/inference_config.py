@@ -3,13 +3,17 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent.control.merging.config import MergeConfig
 from agent.policy.engines.config import EngineConfig
-from agent.policy.remote.config import RemoteConfig
+from agent.policy.remote.config import RemoteConfig, check_unused
 from agent.policy.remote.wire import LONGEST_S
 from robots.errors import ConfigError
+
+_NEEDS_A_LOCAL_POLICY = ("engine", "precision", "start_limit_s", "threads")
 
 
 @dataclass(kw_only=True)
@@ -58,3 +62,25 @@ class InferenceConfig(RemoteConfig, EngineConfig, MergeConfig):
             )
         if self.threads < 0:
             raise ConfigError("can't be negative", field="--inference.threads", value=self.threads)
+        self.check_no_server(self, _NEEDS_A_LOCAL_POLICY, prefix="--inference.")
+
+    def check_no_server(self, config: Any, names: Sequence[str], *, prefix: str) -> None:
+        """What says how a policy is computed here says nothing when only a server is asked.
+
+        Args:
+            config: Whose fields.
+            names: Of those that need a policy on this host.
+            prefix: Of their flags.
+
+        Raises:
+            ConfigError: one of them was set.
+        """
+        if self.server and not self.fallback:
+            check_unused(
+                config,
+                names,
+                "no policy runs on this host beside --inference.server",
+                prefix=prefix,
+                remedy="Leave it out, or keep one ready here: --policy.path=… "
+                "--inference.fallback=true",
+            )

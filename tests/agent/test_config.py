@@ -62,11 +62,53 @@ def test_a_worker_has_some_time_to_start_and_to_answer() -> None:
 
 
 def test_a_question_to_a_server_has_a_deadline_that_servers_keep() -> None:
-    server = {"server": "127.0.0.1:8470"}
     with pytest.raises(ConfigError, match=r"--inference.deadline_s=601: no policy server keeps"):
-        InferenceConfig(**server, deadline_s=601)  # type: ignore[arg-type]
-    InferenceConfig(**server, deadline_s=600)  # type: ignore[arg-type]
+        InferenceConfig(**SERVER, deadline_s=601)
+    InferenceConfig(**SERVER, deadline_s=600)
     InferenceConfig(deadline_s=601)
+
+
+SERVER: dict[str, Any] = {"server": "127.0.0.1:8470"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"engine": "onnx"}, "--inference.engine=onnx"),
+        ({"precision": "8bit"}, "--inference.precision=8bit"),
+        ({"threads": 2}, "--inference.threads=2"),
+        ({"start_limit_s": 20.0}, "--inference.start_limit_s=20.0"),
+    ],
+)
+def test_how_a_policy_is_computed_here_says_nothing_of_a_server(
+    fields: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{says}: no policy runs on this host") as refused:
+        InferenceConfig(**SERVER, **fields)
+    assert "--inference.fallback=true" in str(refused.value)
+    InferenceConfig(**SERVER, **fields, fallback=True)
+    InferenceConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"policy": POLICY}, "--policy.path=some/policy"),
+        ({"policy": PolicyRef(stats="d")}, "--policy.stats=d"),
+        ({"policy": PolicyRef(overrides=["num_steps=5"])}, r"--policy.overrides=.*num_steps=5.*"),
+        ({"device": "cuda"}, "--device=cuda"),
+    ],
+)
+def test_nor_does_which_policy_runs_here(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=f"{says}: no policy runs on this host"):
+        RunConfig(**ARM, **fields, inference=InferenceConfig(**SERVER))
+    both = {"policy": POLICY} | fields
+    if both["policy"].path:
+        RunConfig(**ARM, **both, inference=InferenceConfig(**SERVER, fallback=True))
+
+
+def test_a_server_alone_needs_none_of_it() -> None:
+    RunConfig(**ARM, inference=InferenceConfig(**SERVER))
 
 
 def test_a_home_folder_may_be_written_short() -> None:

@@ -3,13 +3,49 @@
 No ``from __future__ import annotations`` here: draccus reads the types of the fields.
 """
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.token import check_token, read_token
 from robots.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+_NEEDS_A_SERVER = (
+    "root_certificates",
+    "token_env",
+    "token_file",
+    "client_certificate",
+    "client_key",
+    "jpeg_quality",
+    "fallback",
+)
+
+
+def check_unused(
+    config: Any, names: Sequence[str], message: str, *, prefix: str, remedy: str
+) -> None:
+    """Refuse what would be read and then ignored, when somebody set it.
+
+    Args:
+        config: A dataclass.
+        names: Fields of it that nobody would look at.
+        message: Why.
+        prefix: Of their flags, such as ``--inference.``.
+        remedy: What to do about it.
+
+    Raises:
+        ConfigError: one of them is not what it is by default.
+    """
+    for field in dataclasses.fields(config):
+        if field.name not in names:
+            continue
+        factory, value = field.default_factory, getattr(config, field.name)
+        if value != (field.default if factory is dataclasses.MISSING else factory()):
+            raise ConfigError(message, field=prefix + field.name, value=value, remedy=remedy)
 
 
 @dataclass(kw_only=True)
@@ -38,7 +74,13 @@ class RemoteConfig:
                 "must be from 1 to 100", field="--inference.jpeg_quality", value=self.jpeg_quality
             )
         if not self.server:
-            self._check_alone()
+            check_unused(
+                self,
+                _NEEDS_A_SERVER,
+                "there is no server to use it with",
+                prefix="--inference.",
+                remedy="Give --inference.server=HOST:PORT",
+            )
             return
         host, _, port = self.server.rpartition(":")
         if not host or not port.isdigit():
@@ -73,21 +115,3 @@ class RemoteConfig:
             ConfigError: the file can't be read.
         """
         return read_token(self.token_env, self.token_file, prefix="--inference.")
-
-    def _check_alone(self) -> None:
-        """What says something of a server says nothing without one."""
-        for name in (
-            "root_certificates",
-            "token_env",
-            "token_file",
-            "client_certificate",
-            "client_key",
-            "fallback",
-        ):
-            if getattr(self, name):
-                raise ConfigError(
-                    "there is no server to use it with",
-                    field=f"--inference.{name}",
-                    value=getattr(self, name),
-                    remedy="Give --inference.server=HOST:PORT",
-                )

@@ -26,6 +26,7 @@ from robots.errors import ConfigError
         ),
         ({"jpeg_quality": 0}, "--inference.jpeg_quality=0: must be from 1 to 100"),
         ({"token_env": "X"}, "--inference.token_env=X: there is no server to use it with"),
+        ({"jpeg_quality": 90}, "--inference.jpeg_quality=90: there is no server to use it with"),
         ({"fallback": True}, "--inference.fallback=True: there is no server to use it with"),
     ],
 )

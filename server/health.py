@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from http.client import HTTPException
 from pathlib import Path
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
@@ -66,5 +67,6 @@ class Health:
         try:
             with self._opener.open(self._url, timeout=_ANSWER_S) as response:
                 return bool(response.status == 200)
-        except OSError:
+        except (OSError, HTTPException):
+            # The latter: it answers, but not as a SuperLink would.
             return False

@@ -55,6 +55,7 @@ class Server:
         self._console = console
         self._stop = threading.Event()
         self._release_key = ""
+        self._ready_failed = False
 
     def run(self) -> int:
         """Run until SIGINT or SIGTERM; the exit status.
@@ -97,6 +98,7 @@ class Server:
     def _watch(self, base: Base, children: list[Child], log: EventLog) -> None:
         config, superlink = self._config, children[0]
         health = Health(config.control_address, Path(config.tls_ca) if config.tls else None)
+        stale = False
         while not self._stop.wait(POLL_S):
             if not superlink.alive:
                 health.started()
@@ -111,7 +113,9 @@ class Server:
                     log.write(_event("process_ended", f"{name} {ended}", lived_s=lived))
                 if child.restart_when_due():
                     log.write(_event("process_restarted", f"{name} starts again", pid=child.pid))
-                    self._write_ready(base, children)
+                    stale = True
+            if stale:
+                stale = not self._try_write_ready(base, children, log)
 
     def _await_ready(self, children: list[Child]) -> bool:
         """Whether all came up; False if it was stopped before.
@@ -154,6 +158,19 @@ class Server:
 
     def _write_ready(self, base: Base, children: list[Child]) -> None:
         write_text(self._config.state.ready, json.dumps(self._ready(base, children), indent=1))
+
+    def _try_write_ready(self, base: Base, children: list[Child], log: EventLog) -> bool:
+        """Whether it is written; if not (a full disk, say) the next look tries again."""
+        try:
+            self._write_ready(base, children)
+        except OSError as error:
+            if not self._ready_failed:
+                cause = f"{self._config.state.ready} can't be written: {error.strerror}"
+                log.write(_event("ready_not_written", cause))
+            self._ready_failed = True
+        else:
+            self._ready_failed = False
+        return not self._ready_failed
 
     def _tell_ready(self, base: Base, children: list[Child]) -> None:
         self._write_ready(base, children)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import threading
 from pathlib import Path
 
 from server.health import Health
@@ -23,6 +25,21 @@ def test_a_superlink_that_stands_still_hangs(engine: Deployment) -> None:
     superlink.tell(signal.SIGCONT)
     wait_until(health.answers)
     assert not health.hangs()
+
+
+def test_what_answers_in_another_language_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/9 what?\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert not Health(f"127.0.0.1:{server.getsockname()[1]}", None).answers()
+        thread.join()
 
 
 def test_nobody_there_is_no_answer_and_time_is_given(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def _to_array(tensor: Tensor) -> Array:
 def _to_tensor(name: str, array: Array) -> Tensor:
     try:
         tensor = torch.from_numpy(array.numpy())
-    except (ValueError, TypeError, EOFError, OSError) as error:
+    # What NumPy raises of a foreign header isn't foreseeable: tokenize's errors, OverflowError of a
+    # shape of 10**30, MemoryError of one of 10**15 (nothing is filled before the bytes are there).
+    except Exception as error:
         raise ModelError(f"the array can't be read: {error}", field=name) from error
     return tensor.view(torch.bfloat16) if tensor.dtype is torch.uint16 else tensor

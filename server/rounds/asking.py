@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
+from google.protobuf.message import DecodeError
 
 from robots.errors import FederationError
 
@@ -41,8 +42,24 @@ class Pace:
     ttl_s: float = 300.0
 
 
+_UNREADABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    DecodeError,
+)
+"""What Flower raises when it puts a reply together of parts that don't belong together. A SuperLink
+that doesn't answer raises httpx's errors, which are none of these."""
+
+
 class RoundEndedError(FederationError):
     """Nobody wants the round any more, or another run goes on with it."""
+
+
+type Reply = Message | FederationError
+"""What came of a question: a message, or why what came is none."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ class Asker:
         *,
         kind: str,
         question: Callable[[str], RecordDict],
-        on_reply: Callable[[str, Message], None],
+        on_reply: Callable[[str, Reply], None],
         pace: Pace,
     ) -> None:
         self._grid = grid
@@ -153,7 +170,13 @@ class Asker:
             asked = self._waiting.get(question)
         if asked is None:
             return
-        replies = list(self._grid.pull_messages([question]))
+        replies: list[Reply] = []
+        try:
+            replies += self._grid.pull_messages([question])
+        except _UNREADABLE as error:
+            # Flower has confirmed it before it looked: it doesn't come again.
+            what = f"{type(error).__name__}: {error}"
+            replies.append(FederationError(f"can't be read: {what}", field="reply"))
         with self._lock:
             if not replies:
                 if time.monotonic() - asked.at > self._pace.ttl_s:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from flwr.app import Message, MessageType, RecordDict
+from flwr.app import MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from agent.federation.payload.spec import TrainsConfig
@@ -23,7 +23,7 @@ from server.aggregation.seen import SeenUpdates
 from server.base import Base
 from server.registry.releases import Releases
 from server.rounds import closing
-from server.rounds.asking import Asker, Pace, RoundEndedError
+from server.rounds.asking import Asker, Pace, Reply, RoundEndedError
 from server.rounds.carried import take_over
 from server.rounds.folder import RoundFolder
 from server.rounds.jobs import note_ordered
@@ -264,7 +264,7 @@ class Course:
         self,
         kind: str,
         question: Callable[[str], RecordDict],
-        on_reply: Callable[[str, Message], None],
+        on_reply: Callable[[str, Reply], None],
     ) -> Asker:
         return Asker(self._grid, kind=kind, question=question, on_reply=on_reply, pace=self._pace)
 

@@ -57,7 +57,11 @@ def read_answer(message: Message) -> Answer:
     Raises:
         ArmadaError: it isn't one.
     """
-    record = message.content.config_records.get(ANSWER)
+    content: object = message.content
+    if not isinstance(content, RecordDict):
+        # Flower makes a message of whatever record a sender puts in the place of this one.
+        raise FederationError("holds no records", field="reply")
+    record = content.config_records.get(ANSWER)
     if record is None:
         raise FederationError("is missing", field=ANSWER)
     answer = Answer.from_record(record)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from flwr.app import Message, RecordDict
+from flwr.app import RecordDict
 
 from agent.federation.wire import ORDER, Answer, Order
 from robots.errors import FederationError
+from server.rounds.asking import Reply
 from server.rounds.folder import RoundFolder, read_json, write_json
 from server.rounds.inspect import read_measurement
 from server.rounds.progress import Progress, Seat
@@ -43,7 +44,7 @@ class Measuring:
     def question(self, node: str) -> RecordDict:
         return RecordDict({ORDER: self._order.to_record()})
 
-    def on_reply(self, node: str, message: Message) -> None:
+    def on_reply(self, node: str, message: Reply) -> None:
         before = dataclasses.asdict(self._progress.seats[node])
         self._replies.look(
             node, message, self._order.job, finished=self._finished, earlier=self._earlier

@@ -6,11 +6,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-from flwr.app import Message, RecordDict
+from flwr.app import RecordDict
 
 from agent.federation.wire import REPORT, STATISTICS, Answer
 from agent.policy.atomic import write_text
 from robots.errors import FederationError
+from server.rounds.asking import Reply
 from server.rounds.folder import RoundFolder, read_json, write_json
 from server.rounds.progress import Progress, Seat
 from server.rounds.replies import Emit, Replies
@@ -54,7 +55,7 @@ class Pooling:
         """There is nothing to say: the type of the message asks."""
         return RecordDict()
 
-    def on_reply(self, node: str, message: Message) -> None:
+    def on_reply(self, node: str, message: Reply) -> None:
         before = dataclasses.asdict(self._progress.seats[node])
         self._replies.look(node, message, _NO_JOB, finished=self._finished, earlier=self._earlier)
         if dataclasses.asdict(self._progress.seats[node]) != before:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flwr.app import Message, RecordDict
+from flwr.app import RecordDict
 
 from agent.federation.wire import (
     BUSY,
@@ -19,6 +19,7 @@ from agent.federation.wire import (
     Answer,
 )
 from robots.errors import ArmadaError, FederationError
+from server.rounds.asking import Reply
 from server.rounds.inspect import read_answer
 from server.rounds.progress import DONE, OPEN, OUT, SAME, Progress, Seat
 from server.rounds.robots import KnownRobots
@@ -33,6 +34,7 @@ _MOST_BAD = 5
 """Replies of a node that can't be used; it isn't asked any more then."""
 
 _TENTHS = 10
+_LONGEST_REASON = 1000
 
 
 class Replies:
@@ -61,7 +63,7 @@ class Replies:
     def look(
         self,
         node: str,
-        message: Message,
+        message: Reply,
         job: str,
         *,
         finished: Callable[[Seat, Answer, RecordDict], None],
@@ -80,9 +82,12 @@ class Replies:
         seat = self._progress.seats[node]
         if seat.state != OPEN:
             return
+        if isinstance(message, FederationError):
+            self._bad(node, seat, str(message))
+            return
         if message.has_error():
             # Flower's: the node is away, the ClientApp was killed, the question grew old.
-            self._tell(node, seat, "unanswered", reason=message.error.reason)
+            self._tell(node, seat, "unanswered", reason=_cut(message.error.reason))
             return
         try:
             answer = read_answer(message)
@@ -175,11 +180,11 @@ class Replies:
         if seat.bad >= _MOST_BAD:
             self._out(node, seat, reason)
         else:
-            self._emit("dropped", reason=reason, **_who(node, seat))
+            self._emit("dropped", reason=_cut(reason), **_who(node, seat))
 
     def _out(self, node: str, seat: Seat, reason: str) -> None:
-        seat.state, seat.reason = OUT, reason
-        self._emit("dropped", reason=reason, **_who(node, seat))
+        seat.state, seat.reason = OUT, _cut(reason)
+        self._emit("dropped", reason=seat.reason, **_who(node, seat))
 
     def _tell(self, node: str, seat: Seat, kind: str, *, on: object = None, **data: Any) -> None:
         """An event, if it is news of this node."""
@@ -187,6 +192,11 @@ class Replies:
         if self._told.get(node) != news:
             self._told[node] = news
             self._emit(kind, **data, **_who(node, seat))
+
+
+def _cut(reason: str) -> str:
+    """A robot may name a tensor with a megabyte, and an event is sent in one message."""
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]} …"
 
 
 def _who(node: str, seat: Seat) -> dict[str, str]:

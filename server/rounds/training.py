@@ -7,12 +7,13 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from flwr.app import Message, RecordDict
+from flwr.app import RecordDict
 
 from agent.federation.wire import DECLINED, FAILED, FINISHED, ORDER, Answer, Order
 from robots.errors import ArmadaError, FederationError
 from server.aggregation.seen import SeenUpdates
 from server.aggregation.stored import StoredUpdate
+from server.rounds.asking import Reply
 from server.rounds.folder import RoundFolder
 from server.rounds.inspect import Update, read_update
 from server.rounds.jobs import counts
@@ -89,7 +90,7 @@ class Training:
         )
         return RecordDict({ORDER: order.to_record()})
 
-    def on_reply(self, node: str, message: Message) -> None:
+    def on_reply(self, node: str, message: Reply) -> None:
         """Take a reply; on disk is where the round is, before anything else happens."""
 
         def finished(seat: Seat, answer: Answer, content: RecordDict) -> None:
@@ -116,9 +117,7 @@ class Training:
     def _earlier(self, node: str, seat: Seat, answer: Answer, content: RecordDict) -> None:
         """A job of before: its update is folded into this round, or it is told that it is over."""
         received = self._known.received(seat.robot)
-        name = f"{seat.robot}+{answer.job}.safetensors"
-        here = (self._folder.updates(self._progress.server_round) / name).exists()
-        if answer.job in received and (here or answer.state != FINISHED):
+        if answer.job in received and (self._here(seat, answer.job) or answer.state != FINISHED):
             return  # It hasn't heard yet that it was received.
         try:
             if not self._order.late_wanted:
@@ -149,13 +148,18 @@ class Training:
             seat,
             answer,
             update,
-            name,
+            _late_name(seat, answer.job),
             "late",
             encoding=ordered.encoding,
             start_digest=ordered.start_digest,
             start_version=ordered.start_version,
             staleness=behind,
         )
+
+    def _here(self, seat: Seat, job: str) -> bool:
+        """Whether the update of an earlier job is this round's."""
+        folder = self._folder.updates(self._progress.server_round)
+        return (folder / _late_name(seat, job)).exists()
 
     def _store(
         self,
@@ -205,3 +209,9 @@ class Training:
     def _remember(self, robot: str, job: str, digest: str) -> None:
         self._seen.add(robot, job, digest)
         self._known.note_received(robot, job)
+
+
+def _late_name(seat: Seat, job: str) -> str:
+    """Of a late update's file. The job is one that this server ordered: the name that a robot says
+    is no part of a path before it was found among those."""
+    return f"{seat.robot}+{job}.safetensors"

@@ -29,6 +29,7 @@ from server.aggregation.stored import StoredUpdate
 from server.base import Base
 from server.events import RoundEvent
 from server.registry.releases import Releases
+from server.rounds.asking import Reply
 from server.rounds.folder import RoundFolder
 from server.rounds.jobs import note_ordered
 from server.rounds.progress import Progress, Seat
@@ -86,7 +87,7 @@ class Round:
             SeenUpdates(self.folder.aggregation / "seen.jsonl"),
         )
 
-    def hear(self, node: str, message: Message) -> None:
+    def hear(self, node: str, message: Reply) -> None:
         self.training.on_reply(node, message)
 
     def told(self, node: str) -> Order:

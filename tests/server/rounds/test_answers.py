@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from flwr.app import ArrayRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from agent.federation.wire import (
@@ -174,14 +174,53 @@ def test_an_error_that_no_robot_can_have_measured_costs_the_reply(begun: Round) 
     assert (kind, data["robots"], data["error"]) == ("evaluated", 1, 0.5)
 
 
-def test_arrays_that_are_no_npy_are_refused(begun: Round) -> None:
+def npy(header: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
+def shaped(size: int) -> bytes:
+    return npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({size},), }}\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x80\x04 a pickle, say", b"PK\x03\x04", npy("(("), shaped(10**30), shaped(10**15)],
+)
+def test_arrays_that_are_no_npy_are_refused(begun: Round, data: bytes) -> None:
     message = update(begun)
     record: ArrayRecord = message.content[ARRAYS]
-    record[first(begun)].data = b"\x80\x04 a pickle, say"
+    record[first(begun)].data = data
 
     begun.hear("7", message)
 
     assert "the array can't be read" in begun.last[1]["reason"]
+
+
+def test_what_is_no_message_costs_a_reply(begun: Round) -> None:
+    begun.hear("7", FederationError("can't be read", field="reply"))
+    other = Message(content=RecordDict(), reply_to=asked())
+    other.__dict__["_content"] = ConfigRecord()  # Flower doesn't look what it is.
+    begun.hear("7", other)
+
+    reasons = [event.data["reason"] for event in begun.events]
+    assert reasons == ["reply: can't be read", "reply: holds no records"]
+    assert begun.progress.seats["7"].bad == 2
+
+
+def test_the_name_of_a_job_that_was_never_ordered_reaches_no_path(begun: Round) -> None:
+    begun.progress.seats["9"] = Seat()
+    begun.hear("9", update(begun, robot="third"))  # There is a folder of updates now.
+    begun.hear("7", said(begun.order, FINISHED, job="a" * 500))
+    begun.hear("8", said(begun.order, FINISHED, "right", job="/../../../../etc/passwd\0"))
+
+    reasons = [event.data["reason"] for event in begun.events if event.kind == "dropped"]
+    assert ["was never ordered" in reason for reason in reasons] == [True, True]
+
+
+def test_a_reason_is_as_long_as_somebody_may_read(begun: Round) -> None:
+    begun.hear("7", update(begun, change=lambda wire: wire.update({"x" * 10**6: torch.zeros(1)})))
+
+    assert len(begun.last[1]["reason"]) < 1100
 
 
 def test_whoever_sends_nonsense_is_asked_again_but_not_for_ever(begun: Round) -> None:

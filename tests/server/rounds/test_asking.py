@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from flwr.app import Message, RecordDict
+from google.protobuf.message import DecodeError
 
-from server.rounds.asking import Asker, Pace
+from robots.errors import FederationError
+from server.rounds.asking import Asker, Pace, Reply
 from tests.helpers import wait_until
 from tests.server.rounds.answers import asked
 
@@ -70,3 +72,28 @@ def test_a_reply_that_was_looked_at_a_moment_ago_is_no_error(grid: Grid) -> None
 
     wait_until(both, what="both replies are looked at")
     asker.close()
+
+
+@pytest.mark.parametrize("error", [KeyError("abc"), ValueError("mismatch"), DecodeError("cut")])
+def test_a_reply_that_flower_cannot_put_together_is_handed_over_as_such(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def malformed(ids: Iterable[str]) -> list[Message]:
+        raise error
+
+    heard: list[tuple[str, Reply]] = []
+    monkeypatch.setattr(grid, "pull_messages", malformed)
+    asker = Asker(
+        grid,  # type: ignore[arg-type]
+        kind="train",
+        question=lambda node: RecordDict(),
+        on_reply=lambda node, reply: heard.append((node, reply)),
+        pace=Pace(ask_s=60.0),
+    )
+    asker.turn(["7"])
+    asker.turn(["7"])
+    asker.close()
+
+    ((node, reply),) = heard
+    assert (node, type(reply)) == ("7", FederationError)
+    assert type(error).__name__ in str(reply)

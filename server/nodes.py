@@ -7,8 +7,9 @@ the name beside it: the name of a node is never the robot's own word.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.policy.atomic import write_text
+from agent.policy.atomic import alone, write_text
 from robots.errors import ConfigError
 from robots.names import check_name
 
@@ -80,20 +81,21 @@ class Nodes:
         check_name("robot", name)
         pem(line)
         key = " ".join(line.split()[:2])
-        keys, removed = self._read()
-        for other, known in keys.items():
-            if other != name and known == key:
-                raise ConfigError(f"is {other}'s key", field="--key", value=line)
-        if key in removed:
-            raise ConfigError(
-                "was removed, and Flower lets no key in twice",
-                field="--key",
-                value=line,
-                remedy="Delete node.key on the robot, start it again, and give its new key",
-            )
-        if keys.get(name, key) != key:
-            removed.append(keys[name])
-        self._write({**keys, name: key}, removed)
+        with self._alone():
+            keys, removed = self._read()
+            for other, known in keys.items():
+                if other != name and known == key:
+                    raise ConfigError(f"is {other}'s key", field="--key", value=line)
+            if key in removed:
+                raise ConfigError(
+                    "was removed, and Flower lets no key in twice",
+                    field="--key",
+                    value=line,
+                    remedy="Delete node.key on the robot, start it again, and give its new key",
+                )
+            if keys.get(name, key) != key:
+                removed.append(keys[name])
+            self._write({**keys, name: key}, removed)
 
     def remove(self, name: str) -> None:
         """Let a robot in no more.
@@ -101,11 +103,22 @@ class Nodes:
         Raises:
             ConfigError: there is none of that name.
         """
-        keys, removed = self._read()
-        key = keys.pop(name, None)
-        if key is None:
-            raise ConfigError("isn't registered", field="robot", value=name)
-        self._write(keys, [*removed, key])
+        with self._alone():
+            keys, removed = self._read()
+            key = keys.pop(name, None)
+            if key is None:
+                raise ConfigError("isn't registered", field="robot", value=name)
+            self._write(keys, [*removed, key])
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of two that add at the same time, neither loses what the other added."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(alone(self._path.parent))
+            except OSError as error:
+                raise self._unwritten(error) from error
+            yield
 
     def _read(self) -> tuple[dict[str, str], list[str]]:
         try:
@@ -123,9 +136,12 @@ class Nodes:
         try:
             write_text(self._path, text)
         except OSError as error:
-            raise ConfigError(
-                f"can't be written: {error.strerror}", field="--state_dir", value=self._path
-            ) from error
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> ConfigError:
+        return ConfigError(
+            f"can't be written: {error.strerror}", field="--state_dir", value=self._path
+        )
 
 
 def reconcile(wanted: Mapping[str, str], control: Control) -> dict[int, str]:

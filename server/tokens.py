@@ -6,14 +6,16 @@ A token is 256 random bits: one round of SHA-256 hides it, there is nothing to g
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
-from agent.policy.atomic import replacing
+from agent.policy.atomic import alone, replacing
 from robots.errors import ConfigError
 from robots.names import check_name
 
@@ -41,8 +43,9 @@ class Tokens:
         Raises:
             ConfigError: it can't be written.
         """
-        if not self._path.exists():
-            self._write({})
+        with self._alone():
+            if not self._path.exists():
+                self._write({})
 
     def robots(self) -> list[str]:
         """Who has one."""
@@ -64,11 +67,12 @@ class Tokens:
             The token, which is kept nowhere.
 
         Raises:
-            ConfigError: a name that no robot can have.
+            ConfigError: a name that no robot can have, or the file can't be written.
         """
         check_name("robot", robot)
         token = secrets.token_urlsafe(32)
-        self._write({**self._read(), robot: _digest(token)})
+        with self._alone():
+            self._write({**self._read(), robot: _digest(token)})
         return token
 
     def remove(self, robot: str) -> None:
@@ -77,10 +81,21 @@ class Tokens:
         Raises:
             ConfigError: it has none.
         """
-        digests = dict(self._read())
-        if digests.pop(robot, None) is None:
-            raise ConfigError("has no token", field="robot", value=robot)
-        self._write(digests)
+        with self._alone():
+            digests = dict(self._read())
+            if digests.pop(robot, None) is None:
+                raise ConfigError("has no token", field="robot", value=robot)
+            self._write(digests)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of two that add at the same time, neither loses what the other added."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(alone(self._path.parent))
+            except OSError as error:
+                raise _unwritten(self._path, error) from error
+            yield
 
     def _read(self) -> dict[str, str]:
         try:
@@ -113,9 +128,11 @@ class Tokens:
                     os.chown(temporary, before.st_uid, before.st_gid)
                     temporary.chmod(before.st_mode & 0o777)
         except OSError as error:
-            raise ConfigError(
-                f"can't be written: {error.strerror}", field="--tokens", value=self._path
-            ) from error
+            raise _unwritten(self._path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"can't be written: {error.strerror}", field="--tokens", value=path)
 
 
 def _digest(token: str) -> str:

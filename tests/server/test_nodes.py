@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,15 @@ def test_a_robot_gets_another_key(tmp_path: Path) -> None:
 
     (new,) = reconcile(nodes.keys(), superlink)
     assert (old in superlink.known, superlink.known[new].name) == (False, "left")
+
+
+def test_of_many_who_are_added_at_the_same_time_none_is_lost(tmp_path: Path) -> None:
+    path, names = tmp_path / "robots.json", [f"robot-{n:02}" for n in range(16)]
+    lines = [line(tmp_path, name) for name in names]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name, key: Nodes(path).add(name, key), names, lines))
+
+    assert sorted(Nodes(path).keys()) == names
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

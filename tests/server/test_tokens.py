@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,19 @@ def test_whoever_adds_a_token_the_file_stays_readable_to_whom_it_was(tmp_path: P
     assert (after.st_mode, after.st_uid, after.st_gid) == (
         *(before.st_mode, before.st_uid, before.st_gid),
     )
+
+
+def test_of_many_who_add_one_at_the_same_time_none_is_lost(tmp_path: Path) -> None:
+    path, names = tmp_path / "tokens.json", [f"robot-{n:02}" for n in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda name: Tokens(path).add(name), names))
+
+    assert [Tokens(path).robot(token) for token in added] == names
+
+
+def test_a_token_for_nowhere_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--tokens=.*can't be written: No such file"):
+        Tokens(tmp_path / "none" / "tokens.json").add("arm")
 
 
 def test_what_is_no_tokens_file_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from tests.agent.control.bench import Bench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path, **getattr(request, "param", {}))
     yield bench
     if bench.thread.is_alive():
         bench.end()

@@ -49,7 +49,7 @@ class Broker:
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
 
@@ -58,19 +58,23 @@ class Listener:
 
     def __init__(self, port: int) -> None:
         self.messages: list[MQTTMessage] = []
-        self._subscribed = threading.Event()
+        self.subscribed = 0
+        """How often: once for each connection. What is said before is not heard."""
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = lambda client, *_: client.subscribe("armada/#", qos=1)
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = lambda _client, _data, message: self.messages.append(message)
         self._client.reconnect_delay_set(0.1, 0.2)
         self._client.connect(HOST, port)
         self._client.loop_start()
-        assert self._subscribed.wait(10)
+        wait_until(lambda: self.subscribed, what="the broker listens to the listener")
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self.subscribed += 1
 
     def say(self, topic: str, payload: Any, *, retain: bool = False) -> None:
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        self._client.publish(topic, data, qos=1, retain=retain).wait_for_publish(10)
+        self._client.publish(topic, data, qos=1, retain=retain).wait_for_publish(60)
 
     def heard(self, topic: str) -> list[dict[str, Any]]:
         """The messages on a topic whose end is given, in order."""
@@ -163,7 +167,7 @@ class LinkProcess:
             "control_socket": str(control),
             "state_dir": str(folder),
             "dataset_root": str(folder / "datasets"),
-            "keepalive_s": 1,
+            "keepalive_s": 60,
             **config,
         }
         self._limit = (file_limit_b, file_limit_b) if file_limit_b else None
@@ -198,7 +202,7 @@ class LinkProcess:
     def said(self, text: str) -> bool:
         return text in self.log.read_text()
 
-    def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 20.0) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 60.0) -> int:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(timeout_s)
@@ -208,7 +212,7 @@ class LinkProcess:
             self.process.kill()
             self.process.wait()
         for copy in self._copies:
-            copy.wait(10)
+            copy.wait(60)
 
 
 def order(
@@ -218,6 +222,5 @@ def order(
     listener.say(f"armada/test/{to}command", {"id": number, "name": name, "args": args})
     return wait_until(
         lambda: [r for r in listener.heard("/reply") if r["id"] == number],
-        timeout_s=15,
         what=f"a reply to {name}",
     )[0]

@@ -51,14 +51,18 @@ def make_link(tmp_path: Path) -> Iterator[Callable[..., LinkProcess]]:
 
 @pytest.fixture
 def link(
-    broker: Broker, listener: Listener, control: Control, make_link: Callable[..., LinkProcess]
+    request: pytest.FixtureRequest,
+    broker: Broker,
+    listener: Listener,
+    control: Control,
+    make_link: Callable[..., LinkProcess],
 ) -> LinkProcess:
     """A link that is connected on both sides."""
-    running = make_link(broker.port).start()
+    running = make_link(broker.port, **getattr(request, "param", {})).start()
 
     def up() -> bool:
         control.telemetry(rate_hz=30.0)
         return listener.state() == "running"
 
-    wait_until(up, timeout_s=20, what="the link is up")
+    wait_until(up, what="the link is up")
     return running

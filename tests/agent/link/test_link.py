@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,20 @@ def numbers(listener: Listener) -> list[int]:
     """Of the events that ``control.event("counted", number=…)`` gave, each once, as they came."""
     ids = {e["id"]: e["data"]["number"] for e in listener.events("counted")}
     return list(ids.values())
+
+
+def up_again(broker: Broker, listener: Listener, link: LinkProcess) -> None:
+    """The broker is back, and the listener before the link: it hears all that was kept."""
+    assert link.process is not None
+    subscribed = listener.subscribed
+    link.process.send_signal(signal.SIGSTOP)
+    broker.start()
+    wait_until(lambda: listener.subscribed > subscribed, what="the listener is back")
+    link.process.send_signal(signal.SIGCONT)
+
+
+QUICK = pytest.mark.parametrize("link", [{"keepalive_s": 1}], indirect=True)
+"""Who is silent for a second is taken for dead. On a busy host a link that is well may be."""
 
 
 # What it says ----------------------------------------------------------------------------------
@@ -38,34 +53,37 @@ def test_says_who_it_is_and_what_control_reports(
 def test_a_change_of_state_is_said_at_once(
     link: LinkProcess, listener: Listener, control: Control
 ) -> None:
-    control.telemetry(state="stopped")
-    wait_until(lambda: listener.state() == "stopped", timeout_s=3)
+    began = time.monotonic()
+    for state in ("stopped", "running") * 4:
+        control.telemetry(state=state)
+        wait_until(lambda state=state: listener.state() == state)
+    assert time.monotonic() - began < 20, "what is only said in turn comes every five seconds"
 
 
 def test_does_not_claim_that_an_arm_runs_whose_control_is_gone(
     link: LinkProcess, listener: Listener, control: Control
 ) -> None:
     control.end()
-    wait_until(lambda: listener.state() == "waiting", timeout_s=5)
+    wait_until(lambda: listener.state() == "waiting")
 
 
 def test_or_whose_control_hangs(link: LinkProcess, listener: Listener, control: Control) -> None:
     control.silent = True
-    wait_until(lambda: listener.state() == "waiting", timeout_s=8)
+    wait_until(lambda: listener.state() == "waiting")
 
 
 def test_goes_on_with_a_control_that_comes_back(
     link: LinkProcess, listener: Listener, control: Control
 ) -> None:
     control.end()
-    wait_until(lambda: listener.state() == "waiting", timeout_s=5)
+    wait_until(lambda: listener.state() == "waiting")
     control.start()
 
     def running() -> bool:
         control.telemetry()
         return listener.state() == "running"
 
-    wait_until(running, timeout_s=10)
+    wait_until(running)
     assert order(listener, "clear")["ok"]
 
 
@@ -79,7 +97,7 @@ def test_stays_free_of_torch(link: LinkProcess) -> None:
 
 def test_sigterm_says_offline_and_exits_with_0(link: LinkProcess, listener: Listener) -> None:
     assert link.end() == 0
-    wait_until(lambda: listener.state() == "offline", timeout_s=3)
+    wait_until(lambda: listener.state() == "offline")
 
 
 def test_sigterm_with_an_order_open(
@@ -89,27 +107,28 @@ def test_sigterm_with_an_order_open(
     listener.say("armada/test/robot1/command", {"id": "1", "name": "stop"})
     listener.say("armada/test/robot1/command", b"nonsense")
     wait_until(lambda: listener.events("message_refused"))  # so the order was taken before
-    assert link.end(timeout_s=4) == 0
+    assert link.end() == 0
 
 
 def test_sigterm_while_the_broker_hangs(link: LinkProcess, broker: Broker) -> None:
     broker.send(signal.SIGSTOP)
-    assert link.end(timeout_s=8) == 0
+    assert link.end() == 0
 
 
 def test_sigterm_while_the_broker_is_away(link: LinkProcess, broker: Broker) -> None:
     broker.end(signal.SIGKILL)
     wait_until(lambda: link.said("link_down"))
-    assert link.end(timeout_s=4) == 0
+    assert link.end() == 0
 
 
+@QUICK
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_broker_says_that_a_dead_or_hung_link_is_offline(
     link: LinkProcess, listener: Listener, number: signal.Signals
 ) -> None:
     assert link.process is not None
     link.process.send_signal(number)
-    wait_until(lambda: listener.state() == "offline", timeout_s=10)
+    wait_until(lambda: listener.state() == "offline")
 
 
 def test_a_new_link_of_the_same_robot_is_not_offline(
@@ -123,7 +142,7 @@ def test_a_new_link_of_the_same_robot_is_not_offline(
         return listener.state() == "running"
 
     wait_until(lambda: listener.state() == "offline")
-    wait_until(running, timeout_s=10)
+    wait_until(running)
 
 
 # Orders ----------------------------------------------------------------------------------------
@@ -192,7 +211,7 @@ def test_an_order_that_comes_twice_is_obeyed_once_and_answered_twice(
 ) -> None:
     order(listener, "stop")
     listener.say("armada/test/robot1/command", {"id": "1", "name": "stop", "args": {}})
-    wait_until(lambda: len(listener.heard("/reply")) == 2)
+    wait_until(lambda: len(listener.heard("/reply")) >= 2)
     assert len(control.orders) == 1
 
 
@@ -201,7 +220,7 @@ def test_a_stop_does_not_wait_for_a_rollback(
 ) -> None:
     listener.say("armada/test/robot1/command", {"id": "slow", "name": "rollback"})
     order(listener, "stop", number="quick")
-    wait_until(lambda: len(listener.heard("/reply")) == 2, timeout_s=60)
+    wait_until(lambda: len(listener.heard("/reply")) == 2)
     first, second = listener.heard("/reply")
     assert (first["id"], second["id"]) == ("quick", "slow")
     assert not second["ok"]  # this robot has no model yet
@@ -214,7 +233,7 @@ def test_a_retained_order_is_refused(
     """A robot would obey it at each start: a retained shutdown would keep it down for good."""
     listener.say("armada/test/robot1/command", {"id": "old", "name": "stop"}, retain=True)
     make_link(broker.port).start()
-    refused = wait_until(lambda: listener.events("message_refused"), timeout_s=15)
+    refused = wait_until(lambda: listener.events("message_refused"))
     assert "retained" in refused[0]["cause"]
     assert not control.orders
 
@@ -253,7 +272,7 @@ def test_hostile_messages_are_dropped_with_an_event_and_harm_nobody(
         # Nothing at all is no release notice, and no fault: it clears the retained one.
         return len(listener.events("message_refused")) == 3 * len(HOSTILE) - 1
 
-    wait_until(all_refused, timeout_s=15, what="an event for each")
+    wait_until(all_refused, what="an event for each")
     assert link.alive
     assert not control.orders
     assert order(listener, "stop")["ok"]
@@ -280,11 +299,14 @@ def test_a_broker_that_is_not_there_yet(
 ) -> None:
     port = free_port()
     link = make_link(port).start()
-    wait_until(lambda: link.said("link_down"), timeout_s=15)
+    wait_until(lambda: link.said("link_down"))
+    assert link.process is not None
+    link.process.send_signal(signal.SIGSTOP)
     broker = Broker(tmp_path / "central", port).start()
     listener = Listener(port)
+    link.process.send_signal(signal.SIGCONT)
     try:
-        wait_until(lambda: listener.events("link_up"), timeout_s=15)
+        wait_until(lambda: listener.events("link_up"))
     finally:
         listener.close()
         broker.end()
@@ -300,29 +322,30 @@ def test_no_event_is_lost_while_the_broker_is_dead(
     for i in range(5, 25):
         control.event("counted", number=i)
     wait_until(lambda: link.said("link_down"))
-    broker.start()
-    wait_until(lambda: len(numbers(listener)) == 25, timeout_s=20)
+    up_again(broker, listener, link)
+    wait_until(lambda: len(numbers(listener)) == 25)
     assert numbers(listener) == [*range(25)]
     wait_until(lambda: listener.events("link_down"))
-    wait_until(lambda: len(listener.events("link_up")) == 2)
+    wait_until(lambda: len(listener.events("link_up")) >= 2)
 
 
+@QUICK
 def test_no_event_is_lost_while_the_broker_hangs(
     link: LinkProcess, broker: Broker, listener: Listener, control: Control
 ) -> None:
     broker.send(signal.SIGSTOP)
     for i in range(10):
         control.event("counted", number=i)
-    wait_until(lambda: link.said("link_down"), timeout_s=15)
+    wait_until(lambda: link.said("link_down"))
     broker.send(signal.SIGCONT)
-    wait_until(lambda: len(numbers(listener)) == 10, timeout_s=20)
+    wait_until(lambda: len(numbers(listener)) == 10)
     assert numbers(listener) == [*range(10)]
 
     def running() -> bool:
         control.telemetry()
         return listener.state() == "running"
 
-    wait_until(running, timeout_s=10)
+    wait_until(running)
 
 
 def test_events_outlive_the_link(
@@ -335,9 +358,11 @@ def test_events_outlive_the_link(
     outbox = Path(link.config["state_dir"]) / "outbox.jsonl"
     wait_until(lambda: outbox.read_text().count("counted") >= 10)
     link.end(signal.SIGKILL)
+    subscribed = listener.subscribed
     broker.start()
+    wait_until(lambda: listener.subscribed > subscribed, what="the listener is back")
     make_link(broker.port).start()
-    wait_until(lambda: len(numbers(listener)) == 10, timeout_s=20)
+    wait_until(lambda: len(numbers(listener)) == 10)
     assert numbers(listener) == [*range(10)]
 
 
@@ -354,14 +379,14 @@ def test_a_full_disk_costs_the_file_and_not_the_line(
     broker: Broker, listener: Listener, control: Control, make_link: MakeLink
 ) -> None:
     link = make_link(broker.port, file_limit_b=4000).start()
-    wait_until(lambda: listener.events("link_up"), timeout_s=15)
+    wait_until(lambda: listener.events("link_up"))
     broker.end(signal.SIGKILL)
     wait_until(lambda: link.said("link_down"))
     for i in range(30):
         control.event("counted", number=i, ballast="x" * 300)
     wait_until(lambda: link.said("aren't kept on disk"))
-    broker.start()
-    wait_until(lambda: len(numbers(listener)) == 30, timeout_s=20)
+    up_again(broker, listener, link)
+    wait_until(lambda: len(numbers(listener)) == 30)
     assert numbers(listener) == [*range(30)]
     assert link.alive
 
@@ -380,7 +405,7 @@ def test_a_config_that_can_never_work_is_refused_in_one_line(
 ) -> None:
     link = make_link(free_port(), **config).start()
     assert link.process is not None
-    assert link.process.wait(15) == 2
+    assert link.process.wait(60) == 2
     assert link.said(said)
     assert not link.said("Traceback")
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from agent.federation.payload import trained
 from agent.federation.payload.spec import TrainsConfig
 from agent.policy import weights
-from agent.policy.atomic import write_text
+from agent.policy.atomic import place, write_text
 from agent.policy.merge import copy_policy
 from agent.policy.store import WEIGHTS
 from robots.errors import ConfigError, ModelError
@@ -125,5 +125,5 @@ def _import(policy_path: str, folder: Path, trains: TrainsConfig) -> Base:
     }
     about = record | {"trains": dataclasses.asdict(trains)}
     write_text(partial / "base.json", json.dumps(about, indent=1))
-    partial.rename(folder)
+    place(partial, folder)
     return Base(folder=folder, trains=trains, **record)

@@ -96,6 +96,13 @@ def sync_tree(folder: Path) -> None:
     sync(folder)
 
 
+def place(partial: Path, folder: Path) -> None:
+    """Give a finished folder its name; after a power cut it has that name whole or not at all."""
+    sync_tree(partial)
+    partial.rename(folder)
+    sync(folder.parent)
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:

@@ -372,9 +372,7 @@ class ModelStore:
                 "files": {name: atomic.sha256(temporary / name) for name in model_files(temporary)},
             }
             atomic.write_text(temporary / OBJECT, json.dumps(record, indent=2))
-            atomic.sync_tree(temporary)
-            temporary.rename(path)
-            atomic.sync(self._objects)
+            atomic.place(temporary, path)
         except OSError as error:
             raise ModelError(
                 f"can't be added to the store: {error}", field="policy", value=folder

@@ -20,6 +20,7 @@ from typing import Any
 
 from agent.data.share_stats import share_stats
 from agent.federation.payload.statistics import normaliser
+from agent.policy.atomic import place
 from agent.policy.load import LoadedPolicy, load_policy, read_stats
 from robots.errors import ModelError
 
@@ -83,7 +84,7 @@ def load_with_own_processors(
     loaded.postprocess.save_pretrained(partial)
     if pooled:
         (partial / _POOLED).write_text(pooled, encoding="utf-8")
-    partial.rename(folder)
+    place(partial, folder)
     return loaded
 
 

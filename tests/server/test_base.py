@@ -14,6 +14,7 @@ from agent.policy.load import load_policy
 from robots.errors import ConfigError
 from server.base import import_base, open_base
 from server.registry.releases import Releases
+from tests.disk import Disk
 
 LORA = TrainsConfig(kind="lora", rank=4)
 
@@ -27,6 +28,14 @@ def test_a_state_belongs_to_one_choice(tiny_policy: Path, tmp_path: Path) -> Non
     for other in (TrainsConfig(), TrainsConfig(kind="lora", rank=8)):
         with pytest.raises(ConfigError, match="Give another --state_dir"):
             import_base("", tmp_path / "base", other)
+
+
+def test_a_power_cut_takes_nothing_of_what_was_imported_for_good(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    import_base(str(tiny_policy), tmp_path / "base")
+    assert disk.keeps(tmp_path / "base")
 
 
 def test_a_release_of_adapters_is_a_plain_policy(tiny_policy: Path, tmp_path: Path) -> None:

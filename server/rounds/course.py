@@ -144,6 +144,7 @@ class Course:
         pooling = Pooling(
             self._folder,
             self._progress,
+            self._base,
             Replies(self._progress, self._known, lambda: asker.online(), self._emit),
             self._emit,
         )

@@ -11,6 +11,7 @@ from flwr.app import RecordDict
 from agent.federation.wire import REPORT, STATISTICS, Answer
 from agent.policy.atomic import write_text
 from robots.errors import FederationError
+from server.base import Base
 from server.rounds.asking import Reply
 from server.rounds.folder import RoundFolder, read_json, write_json
 from server.rounds.progress import Progress, Seat
@@ -38,15 +39,17 @@ class Pooling:
     Args:
         folder: Of the round.
         progress: Where it is.
+        base: The fleet's policy, which says how many numbers a state and an action have.
         replies: Sorts the replies.
         emit: Where events go.
     """
 
     def __init__(
-        self, folder: RoundFolder, progress: Progress, replies: Replies, emit: Emit
+        self, folder: RoundFolder, progress: Progress, base: Base, replies: Replies, emit: Emit
     ) -> None:
         self._folder = folder
         self._progress = progress
+        self._widths = _widths(base)
         self._replies = replies
         self._emit = emit
         self._path = folder.path / "statistics.json"
@@ -90,8 +93,23 @@ class Pooling:
         text = report.get(STATISTICS)
         if not isinstance(text, str) or len(text) > _LONGEST:
             raise FederationError("must be a text", field=STATISTICS)
-        from_json(text)
+        for name, sums in from_json(text).items():
+            width, wanted = len(sums.total), self._widths.get(name)
+            if wanted is not None and width != wanted:
+                # Here it costs this robot; put together with the others' it would cost the round.
+                raise FederationError(
+                    f"has {width} numbers, the fleet's policy {wanted}",
+                    field=f"{STATISTICS}.{name}",
+                )
         write_json(self._path, read_json(self._path) | {seat.robot: text})
 
     def _earlier(self, seat: Seat, answer: Answer, content: RecordDict) -> None:
         raise FederationError("wasn't asked about", field="answer.job", value=answer.job)
+
+
+def _widths(base: Base) -> dict[str, int]:
+    """Numbers of each feature, as the policy has them."""
+    path = base.pretrained_model / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    features = config["input_features"] | config["output_features"]
+    return {name: feature["shape"][0] for name, feature in features.items()}

@@ -25,7 +25,10 @@ from robots.errors import DataError, FederationError
 
 FEATURES = (OBS_STATE, ACTION)
 _MOST_NUMBERS = 1024
-_MOST_FRAMES = 2**40
+_MOST_FRAMES = 10**8
+"""A robot's: 900 h at 30 a second. Up to this it is believed, as with the frames of an update."""
+_LARGEST = 1e6
+"""Of a state or an action, in whatever unit; a normaliser of fp32 numbers has room for it."""
 _SLACK = 1e-9
 """Relative; sums of fp64 numbers end in rounding."""
 
@@ -123,6 +126,8 @@ def from_json(text: str) -> Statistics:
         columns = [_numbers(name, v) for v in (sums.total, sums.squares, sums.lowest, sums.highest)]
         if len({len(column) for column in columns}) != 1:
             raise _wrong(name, "has columns of different length")
+        if max(map(abs, columns[2] + columns[3])) > _LARGEST:
+            raise _wrong(name, f"is beyond {_LARGEST:g}, where no joint is")
         for total, squares, lowest, highest in zip(*columns, strict=True):
             mean = total / sums.count
             slack = _SLACK * max(abs(lowest), abs(highest), 1e-30)
@@ -134,6 +139,8 @@ def from_json(text: str) -> Statistics:
             ):
                 raise _wrong(name, "holds sums that no frames have")
         statistics[name] = sums
+    if len({sums.count for sums in statistics.values()}) != 1:
+        raise _wrong(FEATURES[0], f"is of other frames than {FEATURES[1]}")
     return statistics
 
 
@@ -193,7 +200,7 @@ def _object(said: Any, names: Sequence[str], where: str = "statistics") -> dict[
     """A JSON object, or the text of one, of exactly these names."""
     try:
         values = json.loads(said) if isinstance(said, str) else said
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(where, "is no JSON") from error
     if not isinstance(values, dict) or values.keys() != set(names):
         raise _wrong(where, f"must be an object of {', '.join(names)}")
@@ -204,8 +211,8 @@ def _numbers(name: str, values: Any) -> list[float]:
     if (
         not isinstance(values, list)
         or not 0 < len(values) <= _MOST_NUMBERS
-        or not all(type(v) in (int, float) and math.isfinite(v) for v in values)
-        or max(map(abs, values)) > 1e100
+        # A comparison takes an integer of any length, and NaN passes none.
+        or not all(type(v) in (int, float) and abs(v) <= 1e100 for v in values)
     ):
         raise _wrong(name, "must be a list of finite numbers")
     return [float(v) for v in values]

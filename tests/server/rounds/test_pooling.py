@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Message
+from flwr.app import ConfigRecord, Message, RecordDict
 
 from agent.federation.payload.statistics import FEATURES, Sums, normaliser, to_json
 from agent.federation.wire import (
+    ANSWER,
     FINISHED,
     REPORT,
     STATISTICS,
+    Answer,
 )
 from robots.errors import FederationError
 from server.base import Base
@@ -20,7 +22,7 @@ from server.rounds.pooling import Pooling, pooled_before
 from server.rounds.progress import OUT, Seat
 from server.rounds.replies import Replies
 from server.rounds.spec import RoundSpec
-from tests.server.rounds.answers import Round, said
+from tests.server.rounds.answers import Round, asked
 
 
 def statistics(*rows: list[float]) -> str:
@@ -35,17 +37,28 @@ def statistics(*rows: list[float]) -> str:
     return to_json(dict.fromkeys(FEATURES, sums))
 
 
-def test_statistics_are_pooled_as_over_all_frames(tmp_path: Path, base: Base) -> None:
-    begun = Round(tmp_path, base)
+def begin(root: Path, base: Base) -> tuple[Round, Pooling]:
+    begun = Round(root, base)
     emit = begun.folder.events.emit
     replies = Replies(begun.progress, begun.known, lambda: begun.online, emit)
-    pooling = Pooling(begun.folder, begun.progress, replies, emit)
-    rows = {"left": [[1.0, 2.0], [3.0, 5.0], [4.0, -1.0]], "right": [[9.0, 0.5]]}
+    return begun, Pooling(begun.folder, begun.progress, base, replies, emit)
 
-    def stats(robot: str, text: str) -> Message:
-        message = said(begun.order, FINISHED, robot, job="")
-        message.content[REPORT] = ConfigRecord({STATISTICS: text})
-        return message
+
+def stats(robot: str, text: str) -> Message:
+    answer = Answer(job="", robot=robot, state=FINISHED)
+    content = {ANSWER: answer.to_record(), REPORT: ConfigRecord({STATISTICS: text})}
+    return Message(content=RecordDict(content), reply_to=asked())
+
+
+ROWS = {
+    "left": [[1.0, 2, 3, 4, 5, 6], [3.0, 5, 0, 1, 0, 1], [4.0, -1, 7, 1, 1, 1]],
+    "right": [[9.0, 0.5, 0, 0, 0, 0]],
+}
+
+
+def test_statistics_are_pooled_as_over_all_frames(tmp_path: Path, base: Base) -> None:
+    begun, pooling = begin(tmp_path, base)
+    rows = ROWS
 
     pooling.on_reply("7", stats("left", statistics(*rows["left"])))
     with pytest.raises(FederationError, match="1 of 2 robots gave statistics"):
@@ -64,3 +77,14 @@ def test_statistics_are_pooled_as_over_all_frames(tmp_path: Path, base: Base) ->
     assert pooled_before(begun.folder) == text
     assert begun.progress.seats["9"].state == OUT
     assert begun.last == ("pooled", {"robots": 2, "samples": 4})
+
+
+def test_a_robot_of_another_kind_costs_its_own_reply(tmp_path: Path, base: Base) -> None:
+    begun, pooling = begin(tmp_path, base)
+    pooling.on_reply("7", stats("evil", statistics([1.0, 2.0, 3.0])))
+    pooling.on_reply("8", stats("left", statistics(*ROWS["left"])))
+
+    assert pooling.pooled(RoundSpec())
+    assert begun.progress.seats["7"].state == OUT
+    assert "has 3 numbers, the fleet's policy 6" in begun.progress.seats["7"].reason
+    assert begun.last == ("pooled", {"robots": 1, "samples": 3})

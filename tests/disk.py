@@ -1,4 +1,4 @@
-"""What a power cut would take: files that were given a lasting name before they were on the disk."""
+"""What a power cut would take: files that were given a name before they were on the disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Disk:
 
         def noted(descriptor: int) -> None:
             fsync(descriptor)
-            self._synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+            self._synced.add(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
         def moved(path: Path, target: Path) -> Path:
             if path.is_dir():

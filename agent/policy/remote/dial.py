@@ -39,7 +39,9 @@ class Dialler:
         failed: Told why an attempt came to nothing.
     """
 
-    def __init__(self, endpoint: Endpoint, about: About, failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, about: About, failed: Callable[[AnswerError], None]
+    ) -> None:
         self._endpoint = endpoint
         self._about = about
         self._failed = failed
@@ -86,7 +88,7 @@ class Dialler:
             assert error is not None
             raise error
         self._failures += 1
-        self._failed(str(error))
+        self._failed(error)
         longest_s = _UNREACHED_S if error.code in _NOT_THERE else _REFUSED_S
         return max(error.retry_after_s or 0.0, self._pause_s(longest_s))
 

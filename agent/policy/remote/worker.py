@@ -23,7 +23,8 @@ down, a server that is silent, or one that failed three times in a row, is told 
 again with jittered back-off; a server that was restarted is asked on as soon as it listens.
 
 That a silent server opens a session says nothing of its model: it is asked the same question again,
-and its link is up when that is answered.
+and its link is up when that is answered. Not where the link was silent, by its pings or because
+nobody could be reached: then a session that opens is all that was wanting.
 
 Exit status: 0 retired or control is gone, 2 a wrong token file or certificate.
 """
@@ -38,7 +39,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,15 @@ from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.policy.remote.config import RemoteConfig
 from agent.policy.remote.dial import Dialler
 from agent.policy.remote.patience import Patience
-from agent.policy.remote.session import About, AnswerError, Endpoint, Session, endpoint_of
+from agent.policy.remote.session import (
+    PING_LIMIT_S,
+    PING_S,
+    About,
+    AnswerError,
+    Endpoint,
+    Session,
+    endpoint_of,
+)
 from agent.proto import policy_pb2 as pb
 from robots.errors import ArmadaError, LinkError
 
@@ -75,8 +84,11 @@ _UNWELCOME = (
 
 _REPLACED = grpc.StatusCode.ABORTED
 _SILENT = grpc.StatusCode.DEADLINE_EXCEEDED
-_UNPROVEN = (_SILENT, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-"""No answer, not even a refusal."""
+_NOT_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+"""No answer, not even a refusal, and the connection is gone as well."""
+
+_PINGED_S = PING_S + PING_LIMIT_S + 1.0
+"""Within which pings have told whether a connection is of any use."""
 
 
 class RemoteWorker:
@@ -110,7 +122,7 @@ class RemoteWorker:
         self._generation = generation
         self._patience = Patience(limit_s)
         self._fallback = fallback
-        self._dialler = Dialler(endpoint, about, self._tell_down)
+        self._dialler = Dialler(endpoint, about, self._unreached)
         # Kept: a closed channel has none to tell.
         self._fd = channel.fileno()
         self._session: Session | None = None
@@ -128,12 +140,17 @@ class RemoteWorker:
         loop.add_reader(self._fd, self._hear)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._asking: set[asyncio.Task[None]] = set()
+            self._beside: set[asyncio.Task[None]] = set()
             keeper = tasks.create_task(self._keep())
             await self._ended.wait()
-            for task in (keeper, *self._asking):
+            for task in (keeper, *self._beside):
                 task.cancel()
         loop.remove_reader(self._fd)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     # Control -------------------------------------------------------------------------------
 
@@ -156,9 +173,7 @@ class RemoteWorker:
         began = time.perf_counter()
         request = self._request(session, message)
         timings = {"wait_s": wait_s, "encode_s": time.perf_counter() - began}
-        task = self._tasks.create_task(self._ask(session, request, began, timings))
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        self._start(self._ask(session, request, began, timings))
 
     def _request(self, session: Session, message: Message) -> pb.PredictRequest:
         views = self._buffer[message["slot"]]
@@ -255,7 +270,27 @@ class RemoteWorker:
                     self._unanswered = None
                     self._tell_down(await self._use(session))
             finally:
-                await session.close()
+                if self._unanswered is None or self._ended.is_set():
+                    await session.close()
+                else:
+                    self._start(self._find_out(session))
+
+    async def _find_out(self, session: Session) -> None:
+        """Whether it was the link that was silent, before leave is taken of a session."""
+        try:
+            async with asyncio.timeout(_PINGED_S):
+                await session.lost()
+            self._unanswered = None
+        except TimeoutError:
+            pass
+        finally:
+            await session.close()
+
+    def _unreached(self, error: AnswerError) -> None:
+        """No session could be had."""
+        if error.code in (*_NOT_THERE, _SILENT):
+            self._unanswered = None
+        self._tell_down(str(error))
 
     async def _use(self, session: Session) -> str:
         """Have control's questions asked in a session; why that is over."""
@@ -278,8 +313,11 @@ class RemoteWorker:
         try:
             await session.ask(session.adopt(request), timeout_s=self._patience.longest_s)
         except AnswerError as error:
+            if error.code in _NOT_THERE:
+                self._unanswered = None
+                return False
             # A refusal is an answer: the next question shows what comes of it.
-            return error.code not in _UNPROVEN
+            return error.code is not _SILENT
         self._answered(began)
         return True
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ import pytest
 
 from agent.ipc import Channel, FrameBuffer, FrameLayout, ImageSpec, Message, listen
 from agent.policy.predict import Ask
+from agent.policy.remote.session import PING_LIMIT_S, PING_S
 from benchmarks.proxy import tell
-from server.policy.batcher import Batcher
+from server.policy.batcher import Batcher, Job
 from server.policy.model import Model
 from server.tokens import Tokens
 from tests.agent.policy.remote.background import Background
@@ -234,6 +236,40 @@ def test_a_black_hole_is_noticed_and_left_as_soon_as_it_ends(
             assert worker.ask_until_chunk()["digest"] == model.digest
         finally:
             worker.end()
+
+
+def test_what_a_black_hole_swallowed_is_not_computed_after_it(
+    folder: Path, server: Background, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link was silent, not the model: the next chunk is for what the arm sees then."""
+    asked: list[tuple[str, str]] = []
+    put = Batcher.put
+
+    def noted(self: Batcher, job: Job) -> None:
+        asked.append((job.session, job.ask.task))
+        put(self, job)
+
+    monkeypatch.setattr(Batcher, "put", noted)
+    server.up(model)
+    with proxied(server.address, folder) as (address, line):
+        worker = Worker(folder, address)
+        try:
+            assert worker.next("link")["up"] is True
+            assert worker.ask().kind == "chunk"
+            tell(line, "hole", on=True)
+            worker.observe(task="swallowed")
+            assert worker.next("chunk", "error").kind == "error"
+            assert worker.next("link")["up"] is False
+            # Until the pings have told.
+            time.sleep(PING_S + PING_LIMIT_S)
+            tell(line, "hole", on=False)
+            wait_until(lambda: worker.next("link")["up"], what="attempts that failed are over")
+            assert worker.ask_until_chunk()["digest"] == model.digest
+        finally:
+            worker.end()
+    # What the proxy held back is in the old session.
+    old = asked[0][0]
+    assert [task for session, task in asked if session != old] == [TASK]
 
 
 def test_a_server_that_hangs_is_left_at_once_and_taken_again_when_its_model_answers(

@@ -8,6 +8,7 @@ nothing that it had saved; what was open is recovered by the next one up to its 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 
 from agent.control.peers import Emit, Peer
 from agent.ipc import FRAME_FAULT, FRAME_INTERVENTION, FrameBuffer, Message
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
 
 
 class RecorderRole:
@@ -47,7 +51,9 @@ class RecorderRole:
         self._peer: Peer | None = None
         self._free: list[int] = []
         self._open: int | None = None
-        self.ready = False
+        self._there = False
+        self._failures = 0
+        self._not_before = 0.0
         self.repeated = 0
         self.dropped = 0
         self.waiting = 0
@@ -137,7 +143,7 @@ class RecorderRole:
             intervention: Whether a human drove.
             fault: Whether something was amiss at this tick that a policy must not learn from.
         """
-        if self._peer is None or (self._open is None and not (self._between and self.ready)):
+        if self._peer is None or (self._open is None and not (self._between and self._there)):
             return
         taken = {key: round(at, 6) for key, at in (taken_s or {}).items()}
         told: dict[str, Any] = {
@@ -166,6 +172,11 @@ class RecorderRole:
     def unsaved(self) -> int:
         """Episodes that were ended and are not on the disk yet, or still there though dropped."""
         return len(self._unanswered | self._dropping)
+
+    @property
+    def ready(self) -> bool:
+        """Whether an episode can begin now."""
+        return self._there and time.monotonic() >= self._not_before
 
     @property
     def recording(self) -> bool:
@@ -200,10 +211,11 @@ class RecorderRole:
             self._free.append(slot)
         elif message.kind == "ready":
             self.episodes, self.frames = message.whole("episodes"), message.whole("frames")
-            self.ready = True
+            self._there, self._failures, self._not_before = True, 0, 0.0
         elif message.kind == "saved":
             self.episodes, self.frames = message.whole("episodes"), message.whole("frames")
             self._unanswered.discard(message.whole("episode"))
+            self._failures = 0
             self._emit("episode_saved", "an episode is on disk", **message.fields)
         elif message.kind == "dropped":
             self.episodes, self.frames = message.whole("episodes"), message.whole("frames")
@@ -213,10 +225,10 @@ class RecorderRole:
             self.waiting = message.whole("waiting")
             self.quality_steps = message.whole("quality_steps")
         elif message.kind == "full":
-            self.ready = False
+            self._there = False
             self._emit("recorder_full", message.text("message"), **_rest(message))
         elif message.kind == "room":
-            self.ready = True
+            self._there = True
             self._emit("recorder_room", message.text("message"), **_rest(message))
         elif message.kind in ("discarded", "failed"):
             self._ended(message)
@@ -231,6 +243,11 @@ class RecorderRole:
         self._emit(f"recorder_{message.kind}", cause, **_rest(message))
         if self._open is not None and episode == self._open:
             self._open = None
+            if message.kind == "failed":
+                # What it failed of may last: asked at every tick, it would say so at every tick.
+                pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+                self._failures += 1
+                self._not_before = time.monotonic() + pause_s
             self._on_gone()
 
     def _forget(self, episode: Any) -> None:
@@ -243,7 +260,7 @@ class RecorderRole:
             return
         lost, self._open = self._open, None
         self._peer = None
-        self.ready = False
+        self._there = False
         told = "the recorder is gone; the arm goes on"
         if lost is not None:
             told += ", the next one recovers the open episode"

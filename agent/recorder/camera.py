@@ -9,10 +9,10 @@ import queue
 import threading
 from typing import Protocol
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.recorder.failures import FAILURES
 from agent.recorder.pictures import from_jpeg
 from agent.recorder.sample import PictureSample
 
@@ -88,14 +88,8 @@ class Camera:
         self.end()
 
     def join(self) -> None:
-        """Wait until the file is closed.
-
-        Raises:
-            Exception: what the encoder died of.
-        """
+        """Wait until the file is closed, or the encoder has died of ``error``."""
         self._thread.join()
-        if self.error is not None:
-            raise self.error
 
     def _run(self) -> None:
         try:
@@ -104,7 +98,8 @@ class Camera:
                 if not self._dropped:
                     self._encode(item)
             self.sink.close()
-        except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
+        except FAILURES as error:
+            # The episode asks for it at every frame, and at its end.
             self.error = error
             with self._lock:
                 self._waiting_b = 0

@@ -20,6 +20,7 @@ from typing import Any
 
 from lerobot.configs import RGBEncoderConfig
 
+from agent.policy.atomic import sync
 from agent.recorder.camera import Camera, Picture, Sink
 from agent.recorder.journal import Header, Journal
 from agent.recorder.pictures import PictureFolder
@@ -56,11 +57,20 @@ class OpenEpisode:
         self._settings = settings
         self._threads = threads
         folder.mkdir(parents=True)
-        self._journal = Journal(folder / JOURNAL, header)
-        self._cameras = [
-            Camera(spec.key, self._sink(spec.key, spec.height, spec.width), spec.shape)
-            for spec in header.layout.images
-        ]
+        # The folders' own names too: the one above is new with the first episode.
+        for above in (folder.parent, folder.parent.parent):
+            sync(above)
+        self._cameras: list[Camera] = []
+        try:
+            self._journal = Journal(folder / JOURNAL, header)
+            for spec in header.layout.images:
+                sink = self._sink(spec.key, spec.height, spec.width)
+                self._cameras.append(Camera(spec.key, sink, spec.shape))
+        except BaseException:
+            for camera in self._cameras:
+                camera.drop()
+            remove(folder)
+            raise
         self._last: Row | None = None
         self._error: OSError | None = None
         self._over = threading.Event()
@@ -116,9 +126,7 @@ class OpenEpisode:
         Raises:
             Exception: what an encoder, or writing to the disk, failed with.
         """
-        for camera in self._cameras:
-            if camera.error is not None:
-                raise camera.error
+        self._check_encoders()
         if self._error is not None:
             raise self._error
 
@@ -145,8 +153,10 @@ class OpenEpisode:
         if self._over.is_set():
             return
         try:
+            # All of them, whatever one died of: as soon as this returns their files are cut.
             for camera in self._cameras:
                 camera.join()
+            self._check_encoders()
             self._to_disk()
         finally:
             self._over.set()
@@ -189,10 +199,17 @@ class OpenEpisode:
                 self._error = error
                 return
 
+    def _check_encoders(self) -> None:
+        for camera in self._cameras:
+            if camera.error is not None:
+                raise camera.error
+
     def _to_disk(self) -> None:
         for camera in self._cameras:
             camera.sink.to_disk()
         self._journal.to_disk()
+        # An encoder makes its file with its first packet.
+        sync(self.folder)
 
 
 def picture_place(folder: Path, key: str, *, video: bool) -> Path:

@@ -36,9 +36,10 @@ class PictureSample:
         self.seen += 1
 
     def statistics(self) -> dict[str, NDArray[Any]] | None:
-        """As LeRobot's streaming encoder gives them: of pixels in 0..255, by channel; ``None`` for
-        fewer than two pictures."""
-        if len(self._kept) < 2:
+        """As LeRobot's streaming encoder gives them: of pixels in 0..255, by channel; ``None``
+        without a picture. One is enough: LeRobot reads the columns of all episodes as those of the
+        first, and can't open a data set in which a later one has more."""
+        if not self._kept:
             return None
         tracker = RunningQuantileStats()
         pixels = np.stack(self._kept).transpose(0, 2, 3, 1).reshape(-1, 3)

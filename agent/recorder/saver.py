@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _JUDGE_NICE = 15
 _JUDGE_S = 5.0
+_LET_BY_S = 0.02
 
 Tell = Callable[..., None]
 """``tell(kind, **fields)``, from any thread."""
@@ -75,6 +76,7 @@ class Saver:
         # Of each deletion the numbers, ascending, that its episodes had then.
         self._deletions: list[list[int]] = []
         self._room_due = False
+        self._busy = False
         self._no_room_why = ""
         self._waiting: list[OpenEpisode] = []
         self._unsaved: list[_Job] = []
@@ -138,10 +140,11 @@ class Saver:
             self._jobs.put(self._make_room)
 
     def check(self) -> None:
-        """A recorder whose saver died of a defect must end, and be started again: one that lives on
-        takes frames and saves nothing."""
-        if not self._thread.is_alive():
-            raise RuntimeError("the saver's thread has died, see the log above")
+        """A recorder whose saver or judge died of a defect must end, and be started again: one that
+        lives on takes frames and saves nothing, or has nothing trained on."""
+        for thread in (self._thread, self._judge):
+            if not thread.is_alive():
+                raise RuntimeError(f"the {thread.name}'s thread has died, see the log above")
 
     def end(self) -> None:
         """Wait until all is saved; what is not judged by then is at the next start."""
@@ -153,7 +156,9 @@ class Saver:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
+            self._busy = True
             job()
+            self._busy = False
 
     def _do(self, job: _Job) -> None:
         if job.number in self._dropped:
@@ -304,6 +309,9 @@ class Saver:
     def _run_judge(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _JUDGE_NICE)
         while (job := self._judged.get()) is not None:
+            # A backlog holds the numbering for as long as it takes; who waits for it comes between.
+            while self._busy or not self._jobs.empty():
+                time.sleep(_LET_BY_S)
             with self._numbering:
                 index = moved(job[0], self._deletions[job[1] :])
                 # Of one that was dropped another may have the place by now.
@@ -315,7 +323,7 @@ class Saver:
     def _judge_or_tell(self, index: int) -> None:
         try:
             self._judge_one(index)
-        except FAILURES as error:
+        except (*FAILURES, LookupError, TypeError) as error:
             logger.exception("an episode could not be judged")
             message = f"episode {index} could not be judged: {error}"
             self._tell("checked", index=index, verdict="", message=message)

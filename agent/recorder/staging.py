@@ -144,8 +144,10 @@ class Staging:
                     if (self.episode / name).is_file():
                         (self._root / name).parent.mkdir(parents=True, exist_ok=True)
                         (self.episode / name).replace(self._root / name)
-                # Power may be lost too: the data set's folders first, then the list goes.
-                _to_disk({(self._root / name).parent for name in plan["files"]})
+                # Power may be lost too: the data set's folders first, new ones by those above them,
+                # then the list goes.
+                folders = {above for name in plan["files"] for above in Path(name).parents}
+                _to_disk(self._root / folder for folder in folders)
         if "source" in plan:
             remove(self.folder / plan["source"])
         self.clear()

@@ -90,7 +90,9 @@ class VideoFile:
 
     def to_disk(self) -> None:
         """What has been encoded survives a power cut."""
-        sync(self.path)
+        # There is no file before the first packet, and an encoder may look a second ahead.
+        with contextlib.suppress(FileNotFoundError):
+            sync(self.path)
 
     def close(self) -> None:
         """Flush the encoder and close the file."""

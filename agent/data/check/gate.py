@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agent.data.check.finding import Finding, Verdict, Weight, verdict
 from agent.data.check.look import look_at_images, look_at_video
-from agent.data.check.rows import Rows, read_rows
+from agent.data.check.rows import ACTION, STATE, Rows, read_rows
 from agent.data.check.rules.marks import check_marks
 from agent.data.check.rules.motion import check_motion
 from agent.data.check.rules.pictures import Seen, check_pictures
@@ -24,7 +24,7 @@ from agent.data.lock import reading
 from agent.recorder.marks import PICTURE_QUALITY
 from robots.replay.info import DatasetInfo, EpisodeInfo, read_claims
 
-STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
+IMAGES = "observation.images."
 
 SHORTEST_S = 1.0
 """Shorter than that no task is done: a key that was hit twice."""
@@ -156,9 +156,13 @@ def _check_episode(
     found = check_task(episode.tasks)
     try:
         every = read_rows(episode, cache)
+        amiss = every.misfit(info.features)
+        amiss = amiss and f"doesn't fit: {amiss}"
     except (OSError, pa.ArrowException, KeyError) as error:
+        amiss = f"can't be read: {error}"
+    if amiss:
         name = episode.data.relative_to(info.root)
-        detail = f"{name} can't be read: {' '.join(str(error).split())[:200]}"
+        detail = f"{name} {' '.join(amiss.split())[:200]}"
         found.append(Finding(rule="file", weight=Weight.BAD, detail=detail))
         report = EpisodeReport(index=episode.index, length=episode.length, findings=tuple(found))
         return report, None
@@ -182,8 +186,9 @@ def _check_episode(
         fps=info.fps,
     )
     quality = rows.vector(PICTURE_QUALITY)
-    known = quality.shape[1] and PICTURE_QUALITY in info.features
-    found += check_marks(quality, info.names(PICTURE_QUALITY) if known else (), rows.fault)
+    found += check_marks(
+        quality, info.names(PICTURE_QUALITY) if quality.shape[1] else (), rows.fault
+    )
     if len(rows) < SHORTEST_S * info.fps:
         detail = f"{len(rows)} frames are less than {SHORTEST_S:g} s"
         found.append(Finding(rule="short", weight=Weight.BAD, detail=detail))

@@ -22,7 +22,11 @@ _BLOCKS = (32, 32)
 
 _HALF = 0.5
 
-_UNREADABLE = (av.FFmpegError, OSError, ValueError, IndexError, UnidentifiedImageError)
+_UNREADABLE = (
+    *(av.FFmpegError, OSError, ValueError, IndexError, UnidentifiedImageError),
+    # A cell that is empty, or holds something else than a picture.
+    *(TypeError, KeyError),
+)
 
 
 def look_at_video(span: VideoSpan, frames: int, fps: float) -> Seen:

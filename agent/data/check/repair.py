@@ -20,7 +20,9 @@ from lerobot.datasets.io_utils import write_stats
 from agent.data.check.finding import Verdict
 from agent.data.check.gate import DatasetReport
 from agent.data.check.rows import EPISODE, INDEX, Rows
+from agent.data.lock import reading
 from robots.errors import DataError
+from robots.replay.info import read_claims
 
 _STATS = "stats/"
 
@@ -50,7 +52,15 @@ def repair(report: DatasetReport, out: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(root, partial)
+        with reading(root):
+            if len(read_claims(root)[0].episodes) != len(report.episodes):
+                raise DataError(
+                    "has other episodes than when it was checked",
+                    field="dataset",
+                    value=root,
+                    remedy="Check it again",
+                )
+            shutil.copytree(root, partial)
         _mend(report, partial)
         partial.rename(out)
     except OSError as error:

@@ -3,8 +3,11 @@ them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from agent.recorder.marks import FAULT
+from agent.recorder.marks import FAULT, PICTURE_QUALITY
 from robots.replay.info import EpisodeInfo
 
 EPISODE, FRAME, INDEX, TIME = "episode_index", "frame_index", "index", "timestamp"
+STATE, ACTION = "observation.state", "action"
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,37 @@ class Rows:
     def time_s(self) -> NDArray[np.float64]:
         return np.asarray(self.table[TIME].to_numpy(), np.float64)
 
+    def misfit(self, features: Mapping[str, Mapping[str, Any]]) -> str:
+        """What is wrong with the columns that are judged, by ``info.json``'s features; empty:
+        nothing."""
+        for name in (FRAME, TIME):
+            if name not in self.table.schema.names or self.table[name].null_count:
+                return f"{name} is missing"
+        for name in (STATE, ACTION, PICTURE_QUALITY, FAULT):
+            if name not in self.table.schema.names:
+                continue
+            try:
+                width = self.vector(name).shape[1]
+            except (ValueError, TypeError, pa.ArrowException) as error:
+                return f"{name} can't be read: {error}"
+            claimed = math.prod(features.get(name, {}).get("shape", (0,)))
+            if len(self) and width != claimed:
+                return f"{name} has {width} numbers, meta/info.json says {claimed}"
+        return ""
+
     def vector(self, name: str) -> NDArray[np.float32]:
-        """(N, D) of a feature of numbers; (N, 0) where there is none, or no row."""
+        """(N, D) of a feature of numbers; (N, 0) where there is none, or no row.
+
+        Raises:
+            ValueError, TypeError, pa.ArrowException: it is none (``misfit``).
+        """
         if name not in self.table.schema.names or not len(self):
             return np.zeros((len(self), 0), np.float32)
         column = self.table[name].combine_chunks()
         if pa.types.is_nested(column.type):
             # LeRobot keeps a feature of one number as that number.
+            if len(pc.unique(pc.list_value_length(column))) != 1:
+                raise ValueError("has rows of several lengths")
             column = column.flatten()
         flat = np.asarray(column.to_numpy(zero_copy_only=False), np.float32)
         return flat.reshape(len(self), -1)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from agent.data.check.finding import Finding, Weight
-from agent.data.check.gate import ACTION, IMAGES, STATE, EpisodeReport
+from agent.data.check.gate import IMAGES, EpisodeReport
 from agent.data.check.look import show_images, show_video
-from agent.data.check.rows import read_rows
+from agent.data.check.rows import ACTION, STATE, read_rows
 from robots.replay.info import DatasetInfo
 
 _SHOWN = 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from agent.data.check.finding import Verdict, Weight
 from agent.data.check.gate import DatasetReport, check_dataset
+from agent.data.check.look import look_at_images
 from agent.data.check.repair import repair
 from agent.data.check.sheet import draw_sheets
 from robots.errors import DataError
@@ -201,6 +203,54 @@ def test_a_file_that_is_missing(copy: Path) -> None:
     report = check_dataset(copy)
     assert report.usable == []
     assert "data/chunk-000/file-000.parquet can't be read" in str(report.episodes[0].findings)
+
+
+def _without_time(table: pa.Table) -> pa.Table:
+    return table.drop_columns(["timestamp"])
+
+
+def _ragged(table: pa.Table) -> pa.Table:
+    rows = vectors(table, "action").tolist()
+    rows[0], rows[1] = rows[0][:-1], [*rows[1], 0.0]
+    at = table.schema.get_field_index("action")
+    return table.set_column(at, "action", pa.array(rows, pa.list_(pa.float32())))
+
+
+def _narrow(table: pa.Table) -> pa.Table:
+    state = vectors(table, "observation.state")[:, :-1].tolist()
+    at = table.schema.get_field_index("observation.state")
+    return table.set_column(at, "observation.state", pa.array(state, pa.list_(pa.float32())))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_without_time, "timestamp is missing"),
+        (_ragged, "action can't be read: has rows of several lengths"),
+        (_narrow, "observation.state has 5 numbers, meta/info.json says 6"),
+    ],
+)
+def test_columns_that_are_not_what_it_says(copy: Path, change: Any, said: str) -> None:
+    rewrite_rows(copy, change)
+    report = check_dataset(copy)
+    assert 0 not in report.usable
+    assert said in str(report.episodes[0].findings)
+
+
+def test_an_empty_cell_where_a_picture_should_be() -> None:
+    cells = pa.chunked_array([[None]], pa.struct([("bytes", pa.binary())]))
+    assert look_at_images(cells).error
+
+
+def test_a_data_set_that_grew_since_it_was_checked_is_not_mended(
+    copy: Path, tmp_path: Path
+) -> None:
+    double(copy, claim=True)
+    report = check_dataset(copy)
+    earlier = dataclasses.replace(report, episodes=report.episodes[:2])
+    with pytest.raises(DataError, match="has other episodes than when it was checked"):
+        repair(earlier, tmp_path / "mended")
+    assert not list(tmp_path.glob("*mended*"))
 
 
 def test_an_episode_without_a_task(copy: Path) -> None:

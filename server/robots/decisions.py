@@ -19,6 +19,9 @@ from robots.errors import LinkError
 KINDS = "release_", "rollback_"
 """What events that are decisions begin with."""
 
+LATEST = 1e11
+"""Seconds since the epoch, in the year 5138: a time that is no date can't be shown."""
+
 MOST = 10_000
 """Kept; beyond twice as many the older half goes."""
 
@@ -42,8 +45,10 @@ class Decisions:
         """Keep a decision; whether it is one, and a new one. It is on disk when this returns.
 
         Raises:
+            LinkError: its time is none.
             OSError: it can't be written.
         """
+        _check(event)
         key = (event.robot, event.id)
         with self._lock:
             if not event.event.startswith(KINDS) or key in self._ids:
@@ -84,6 +89,11 @@ def version_of(event: Event) -> int:
     return version if type(version) is int else 0
 
 
+def _check(event: Event) -> None:
+    if not 0 <= event.time <= LATEST:
+        raise LinkError("is no time", field="Event.time", value=str(event.time)[:60])
+
+
 def _read(path: Path) -> list[Event]:
     if not path.is_file():
         return []
@@ -92,7 +102,9 @@ def _read(path: Path) -> list[Event]:
         if not line:
             continue
         try:
-            events.append(decode(Event, line))
+            event = decode(Event, line)
+            _check(event)
+            events.append(event)
         except LinkError as error:
             # Torn by a power cut; the robot that wasn't answered sends it again.
             log.warning("not a decision: %s", error)

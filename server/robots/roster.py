@@ -20,6 +20,8 @@ _MOST_ROBOTS = 10_000
 """Whoever may write to the broker may invent robots; memory and disk are not theirs."""
 
 _STATE_MAX = 40
+_MOST = 2**31 - 1
+"""Episodes or releases; more is a lie, and no field of an answer."""
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +74,9 @@ class Roster:
                 name=status.robot,
                 state=state,
                 heard=0.0 if state == OFFLINE else now,
-                episodes=max(0, status.episodes),
-                new_episodes=max(0, status.new_episodes),
-                release=max(0, status.release),
+                episodes=_count(status.episodes),
+                new_episodes=_count(status.new_episodes),
+                release=_count(status.release),
             )
 
     def all(self) -> list[RobotState]:
@@ -96,13 +98,28 @@ class Roster:
             self._saved = robots
 
 
+def _count(said: int) -> int:
+    return min(max(0, said), _MOST)
+
+
 def _read(path: Path) -> dict[str, RobotState]:
     """Nobody is online as long as nobody said so."""
     try:
-        entries = [RobotState(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
+        values = json.loads(path.read_text(encoding="utf-8"))
+        entries = [_off(RobotState(**of_one)) for of_one in values]
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError) as error:
         log.warning("what was known of the robots can't be read: %s", error)
         return {}
-    return {robot.name: replace(robot, state=OFFLINE) for robot in entries}
+    return {robot.name: robot for robot in entries}
+
+
+def _off(robot: RobotState) -> RobotState:
+    return replace(
+        robot,
+        state=OFFLINE,
+        episodes=_count(robot.episodes),
+        new_episodes=_count(robot.new_episodes),
+        release=_count(robot.release),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,47 @@ def test_spoilt_files_are_begun_anew(server: Server) -> None:
     (server.folder / "robots.json").write_text('[{"name": 3}]')
     server.restart()
     assert server.robots() == []
+
+
+def test_figures_that_no_robot_has_break_no_list(server: Server) -> None:
+    server.hears(status("evil", episodes=2**40, new_episodes=2**70, release=2**32))
+    for when in (10**400, 1e300, -1):
+        server.hears(dataclasses.replace(decision(1, "evil"), time=when))
+    server.hears(decision(2))
+
+    (robot,) = server.robots()
+    assert (robot.episodes, robot.new_episodes, robot.release) == (2**31 - 1,) * 3
+    assert server.decided() == ["release_promoted"]
+
+
+def test_figures_that_were_kept_before_break_no_list(server: Server) -> None:
+    robot = {"name": "evil", "state": "running", "heard": 1.0, "episodes": 2**40}
+    (server.folder / "robots.json").write_text(json.dumps([robot]))
+    server.restart()
+
+    assert [robot.episodes for robot in server.robots()] == [2**31 - 1]
+
+
+def test_a_decision_of_no_time_that_was_kept_before_is_passed_over(server: Server) -> None:
+    event = dataclasses.replace(decision(1), time=10**400)
+    (server.folder / "decisions.jsonl").write_bytes(encode(event) + b"\n")
+    server.restart()
+    server.hears(decision(2))
+
+    assert server.decided() == ["release_promoted"]
+
+
+def test_an_answer_fits_into_a_message_newest_first(server: Server) -> None:
+    for number in range(100):
+        server.hears(decision(number, version=number, more="x" * 60_000))
+    server.hears(status())
+
+    answer = server.service.ListDecisions(pb.ListDecisionsRequest(), None)  # type: ignore[arg-type]
+    assert answer.ByteSize() < 4 << 20
+    times = [decision.time for decision in answer.decisions]
+    assert times == list(range(100 - len(times), 100))
+    assert len(times) > 50
+
+    server.hears(dataclasses.replace(decision(100), cause="y" * 60_000))
+    (robot,) = server.robots()
+    assert len(robot.last_decision) == 100

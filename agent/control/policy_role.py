@@ -30,13 +30,11 @@ from agent.control.policy_peers import (
 )
 from agent.control.timeline import Planned, Timeline
 from agent.ipc import MOST_LOOKED_AT, FrameBuffer, Message
+from agent.policy.remote.wire import MOST_ACTIONS
 
 SLOTS = 4 * MOST_LOOKED_AT
 """For a local and a remote worker, and one that is to replace each. Memory that no observation was
 written to is none."""
-
-_MOST_ACTIONS = 10_000
-"""In a chunk: minutes."""
 
 _MOST_BYTES = 1 << 40
 
@@ -239,7 +237,7 @@ class PolicyRole:
 
     def _on_ready(self, worker: Worker, message: Message) -> None:
         worker.digest = message.text("digest")
-        worker.chunk_size = message.whole("chunk_size", low=1, high=_MOST_ACTIONS)
+        worker.chunk_size = message.whole("chunk_size", low=1, high=MOST_ACTIONS)
         if "looks_back" in message.fields:
             worker.looks_back = message.whole("looks_back", low=1, high=MOST_LOOKED_AT)
         if "chunk_s" in message.fields:
@@ -352,7 +350,7 @@ class PolicyRole:
         length = shape[0] if isinstance(shape, list) and len(shape) == 2 else None
         if (
             not isinstance(length, int)
-            or not 1 <= length <= _MOST_ACTIONS
+            or not 1 <= length <= MOST_ACTIONS
             or shape != [length, width]
         ):
             return f"a chunk of shape {shape}, not (n, {width})"

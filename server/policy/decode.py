@@ -22,7 +22,6 @@ _MOST_NAMES = 64
 _MOST_CAMERAS = 16
 _MOST_PIXELS = 4096
 _MOST_TEXT = 1000
-_MOST_PLANNED = 10_000
 _MOST_SCANS = 64
 _LARGEST = 1e6
 """In a robot's units, degrees or −100..100: what is far beyond them overflows in the policy, and
@@ -99,8 +98,8 @@ def decode_ask(request: pb.PredictRequest, session: Session) -> Ask:
     plan = _numbers("plan", request.plan, len(layout.action_names))
     if len(plan) and session.guiding is None:
         raise ConfigError("this session continues no plan", field="plan")
-    if len(plan) > _MOST_PLANNED:
-        raise ConfigError(f"has more than {_MOST_PLANNED} rows", field="plan", value=len(plan))
+    if len(plan) > wire.MOST_ACTIONS:
+        raise ConfigError(f"has more than {wire.MOST_ACTIONS} rows", field="plan", value=len(plan))
     if request.frozen > len(plan):
         raise ConfigError(
             f"must be at most the {len(plan)} rows of the plan",

@@ -18,7 +18,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.ipc import FrameLayout
+from agent.ipc import FrameLayout, ImageSpec
 from agent.policy.remote import wire
 from agent.policy.remote.config import RemoteConfig
 from agent.policy.remote.shrink import encode, shrink
@@ -153,13 +153,31 @@ class About:
             action_names=self.layout.action_names,
             cameras=[
                 pb.Camera(key=image.key, height=image.height, width=image.width)
-                for image in self.layout.images
-                if image.channels == 3
+                for image in self._offered
             ],
             rename_map=dict(self.rename_map),
             guidance=self.guidance
             and pb.Guidance(exact=self.guidance[0], max_weight=self.guidance[1]),
         )
+
+    def problem(self, welcome: pb.OpenReply) -> str:
+        """What this robot can't give of what a server asks for in its welcome; empty: nothing."""
+        if not 1 <= welcome.chunk_size <= wire.MOST_ACTIONS:
+            return f"chunks of {welcome.chunk_size} actions, not 1 to {wire.MOST_ACTIONS}"
+        sizes = {image.key: (image.height, image.width) for image in self._offered}
+        for camera in welcome.cameras:
+            # Each once.
+            height, width = sizes.pop(camera.key, (0, 0))
+            if not (1 <= camera.height <= height and 1 <= camera.width <= width):
+                there = f"{height}×{width}" if height else "no such camera, or asked for twice"
+                return (
+                    f"pictures of {camera.key} in {camera.height}×{camera.width}; here is {there}"
+                )
+        return ""
+
+    @property
+    def _offered(self) -> list[ImageSpec]:
+        return [image for image in self.layout.images if image.channels == 3]
 
 
 class Session:
@@ -222,12 +240,9 @@ class Session:
                 self._about.request(), timeout=timeout_s, metadata=self._endpoint.metadata
             )
         self._opening_s = time.perf_counter() - began
-        known = {image.key for image in self._about.layout.images}
-        strange = [camera.key for camera in welcome.cameras if camera.key not in known]
-        if not welcome.chunk_size >= 1 or strange:
+        if problem := self._about.problem(welcome):
             raise AnswerError(
-                f"the policy server asks for {strange or 'chunks of no length'}",
-                code=grpc.StatusCode.FAILED_PRECONDITION,
+                f"the policy server asks for {problem}", code=grpc.StatusCode.FAILED_PRECONDITION
             )
         self._welcome = welcome
 

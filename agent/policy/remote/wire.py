@@ -18,6 +18,9 @@ MAX_MESSAGE_B = 8 * 1024 * 1024
 """An observation of four cameras of 1024×1024 that no policy wants smaller, as JPEG of pure noise
 in quality 95, with the longest plan."""
 
+MOST_ACTIONS = 10_000
+"""In a chunk or a plan: minutes."""
+
 LONGEST_S = 600.0
 """That a question waits at most, whatever its deadline: as long as a session is remembered."""
 

@@ -18,6 +18,7 @@ from typing import BinaryIO, NoReturn
 
 from agent.supervisor.forkable import inherited, why_not
 from agent.supervisor.forked import Forked, Mask, Process, fork
+from agent.supervisor.logfile import EVERY_S, open_log, shorten
 from agent.supervisor.offspring import become
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class ChildSpec:
     Args:
         name: For logs and events.
         argv: Command line.
-        log: File that takes its stdout and stderr.
+        log: File that takes its stdout and stderr, and is emptied now and then (``logfile``).
         env: Added to the environment.
         keep: File descriptors that it inherits.
         nice: Added to its niceness, from its first instruction on: importing PyTorch is work too.
@@ -88,6 +89,7 @@ class Child:
         self._quick_exits = 0
         self._not_before = 0.0
         self._unproved = False
+        self._next_look = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -100,7 +102,7 @@ class Child:
     def start(self) -> None:
         """Start it, in a session of its own (a Ctrl-C in the terminal is the supervisor's to
         handle) and bound to die with the supervisor (Linux)."""
-        with self._log() as log:
+        with open_log(self.spec.log) as log:
             self._process = self._fork(log) or subprocess.Popen(
                 list(self.spec.argv),
                 stdin=subprocess.DEVNULL,
@@ -127,7 +129,10 @@ class Child:
 
     def poll(self) -> Exit | None:
         """How it ended, once, when it has."""
-        if self._process is None or (status := self._process.poll()) is None:
+        if self._process is None:
+            return None
+        if (status := self._process.poll()) is None:
+            self._look_at_log()
             return None
         lived = time.monotonic() - self._started
         self._process = None
@@ -208,12 +213,12 @@ class Child:
             # It has more memory than what starts afresh: perhaps there is enough for that.
             return None
 
-    def _log(self) -> BinaryIO:
-        try:
-            return self.spec.log.open("ab")
-        except OSError:
-            # A disk that is full or broken: it runs without.
-            return Path(os.devnull).open("ab")
+    def _look_at_log(self) -> None:
+        """Only while it runs: what it said last tells why it ended."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + EVERY_S
+            shorten(self.spec.log)
 
     def _back_off(self, lived_s: float) -> None:
         self._quick_exits = 0 if lived_s > _STABLE_S else self._quick_exits + 1

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -21,8 +22,6 @@ from robots.arm import registers
 from robots.arm.calibration import Calibration
 
 logger = logging.getLogger(__name__)
-
-_TRIES = 3
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -77,7 +76,7 @@ def limp(bus: Any) -> Iterator[None]:
 def restored_on_failure(bus: Any) -> Iterator[None]:
     """Whatever ends the block early, Ctrl-C too: the servos get back the calibration they had."""
     with registers.bus_errors("reading the servos' calibration", bus.port):
-        before = _read(bus)
+        before: Calibration = registers.persistently(bus.read_calibration)
     try:
         yield
     except BaseException:
@@ -86,24 +85,13 @@ def restored_on_failure(bus: Any) -> Iterator[None]:
         raise
 
 
-def _read(bus: Any) -> Calibration:
-    """LeRobot asks once for a register, and a host that is busy for 50 ms misses the answer."""
-    calibration: Calibration
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(*registers.BUS_ERRORS):
-            calibration = bus.read_calibration()
-            return calibration
-    calibration = bus.read_calibration()
-    return calibration
-
-
 def _give_back(bus: Any, before: Calibration) -> None:
     """Each servo by itself: a dead one doesn't keep the others from getting theirs."""
     bus.port_handler.is_using = False
     failed = []
     for motor, values in before.items():
         try:
-            bus.write_calibration({motor: values}, cache=False)
+            registers.persistently(partial(bus.write_calibration, {motor: values}, cache=False))
         except registers.BUS_ERRORS:
             failed.append(motor)
     if failed:

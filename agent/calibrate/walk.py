@@ -81,7 +81,7 @@ class Walk:
 
     def _prepare(self) -> None:
         with registers.bus_errors("configuring the servos", self._bus.port):
-            self._bus.configure_motors()
+            registers.persistently(self._bus.configure_motors)
             for motor in self._bus.motors:
                 self._bus.write("Operating_Mode", motor, OperatingMode.POSITION.value, num_retry=2)
 
@@ -91,7 +91,7 @@ class Walk:
                 f"Move every joint of {self._name} to the middle of its range. ENTER when it is."
             )
             with registers.bus_errors("setting the middle", self._bus.port):
-                offsets = self._bus.set_half_turn_homings()
+                offsets = registers.persistently(self._bus.set_half_turn_homings)
             ranges = self._ranges()
             if ranges is not None:
                 break

@@ -145,7 +145,12 @@ class OursRun:
         self._watch(fault, lambda: self._heard(fault.events, since), f"events {fault.events}")
         self._watch(fault, lambda: fault.torque in self._torque, f"torque {fault.torque}")
         wanted = {*fault.state.split("|")}
-        self._watch(fault, lambda: self._states & wanted, f"state {fault.state}")
+        self._watch(
+            fault,
+            # Telemetry comes ten times a second, and a state may end between two.
+            lambda: self._states & wanted or self._was_back(fault, since),
+            f"state {fault.state}",
+        )
         if fault.does == "holds" and (fault.end or fault.clear):
             self._keeps_its_goals(fault)
         elif fault.does == "rests":

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def write(bus: Any, calibration: Calibration) -> None:
         for motor in bus.motors:
             # Locked, a servo takes the values and forgets them when its power goes.
             bus.write("Lock", motor, 0, num_retry=2)
-        bus.write_calibration(calibration)
+        registers.persistently(partial(bus.write_calibration, calibration))
     left = differences(bus, calibration)
     if left:
         raise DeviceError(

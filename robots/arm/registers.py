@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,21 @@ def need(bus: Any, motor: str, register: str) -> int:
 def alarm_names(bits: int) -> list[str]:
     """The alarms in words."""
     return [str(alarm.name).lower() for alarm in Alarm if bits & alarm]
+
+
+def persistently[T](ask: Callable[[], T]) -> T:
+    """LeRobot asks once for each register, and a host that is busy for 50 ms misses the answer.
+
+    Args:
+        ask: Of LeRobot's bus; may be done again from the beginning.
+
+    Raises:
+        BUS_ERRORS: the last of a few attempts failed too.
+    """
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(*BUS_ERRORS):
+            return ask()
+    return ask()
 
 
 @contextlib.contextmanager

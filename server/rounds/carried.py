@@ -3,12 +3,13 @@
 A robot forgets an update once the server has it, and counts its episodes as trained on. So a round
 that closes with too few robots must not take those few along, and one that is cancelled not what it
 had taken over itself; its own updates are wanted by nobody (``find_ordered``). What isn't taken
-over won't be later either, and is deleted.
+over won't be later either, and is deleted; with ``--late=drop`` that is all of it.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from agent.policy import weights
@@ -40,12 +41,25 @@ def take_over(
         FederationError: a record of an earlier round can't be read.
         ModelError: a stored update can't be read.
     """
-    for earlier in sorted(folder.path.parent.glob("[0-9]*")):
-        over, updates = RoundFolder(earlier), earlier / "updates"
-        if over.number < folder.number and updates.is_dir() and _ended(over):
-            for left in _left(over):
-                _move(left, over.number, folder, progress, base_digest, starts, emit)
-            shutil.rmtree(updates, ignore_errors=True)
+    for over in _over(folder):
+        for left in _left(over):
+            _move(left, over.number, folder, progress, base_digest, starts, emit)
+        shutil.rmtree(over.path / "updates", ignore_errors=True)
+
+
+def drop_left(folder: RoundFolder) -> None:
+    """Delete what earlier rounds have left over: the round that begins takes nothing late."""
+    for over in _over(folder):
+        shutil.rmtree(over.path / "updates", ignore_errors=True)
+
+
+def _over(folder: RoundFolder) -> Iterator[RoundFolder]:
+    """Earlier rounds that have ended and still have updates, oldest first."""
+    for path in sorted(folder.path.parent.glob("[0-9]*")):
+        earlier = RoundFolder(path)
+        before = earlier.number < folder.number
+        if before and (path / "updates").is_dir() and _ended(earlier):
+            yield earlier
 
 
 def _ended(folder: RoundFolder) -> bool:

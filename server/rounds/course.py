@@ -24,7 +24,7 @@ from server.base import Base
 from server.registry.releases import Releases
 from server.rounds import closing
 from server.rounds.asking import Asker, Pace, Reply, RoundEndedError
-from server.rounds.carried import take_over
+from server.rounds.carried import drop_left, take_over
 from server.rounds.folder import RoundFolder
 from server.rounds.jobs import note_ordered
 from server.rounds.measuring import Measuring
@@ -158,6 +158,8 @@ class Course:
         note_ordered(self._folder, order)
         if self._spec.late == FOLD:
             take_over(self._folder, self._progress, order.base_digest, self._starts, self._emit)
+        else:
+            drop_left(self._folder)
         asker: Asker
         training = Training(
             self._folder,

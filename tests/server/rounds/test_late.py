@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from server.aggregation.config import AggregateConfig
 from server.base import Base
 from server.rounds.carried import take_over
 from server.rounds.closing import check_enough
+from server.rounds.course import Course
 from server.rounds.progress import OPEN
-from server.rounds.spec import RoundSpec
+from server.rounds.spec import DROP, FOLD, RoundSpec
 from server.rounds.starts import Starts
 from tests.server.rounds.answers import Round, first, said, update
 from tests.server.rounds.test_closing import close
@@ -224,3 +226,20 @@ def test_what_the_failed_round_refused_or_a_cancelled_one_had_is_deleted(
     other.folder.write_run({"cancelled": True})
     assert taken_over(Round(tmp_path / "other", base, number=4)) == []
     assert before.updates == other.updates == []
+
+
+@pytest.mark.parametrize("late", [FOLD, DROP])
+def test_a_round_that_takes_nothing_late_deletes_what_others_left(
+    tmp_path: Path, base: Base, late: str
+) -> None:
+    before = failed(tmp_path, base)
+    begun = Round(tmp_path, base, number=4)
+    begun.folder.write_spec(RoundSpec(rounds=2, late=late))
+    begun.progress.save(begun.folder)
+    nobody: Any = None
+
+    with pytest.raises(FederationError, match="0 of 1 robots gave an update"):
+        Course(nobody, begun.folder, base, begun.releases, run=1).follow()
+
+    assert before.updates == []
+    assert [update.robot for update in begun.updates] == (["left"] if late == FOLD else [])

@@ -23,8 +23,7 @@ down, a server that is silent, or one that failed three times in a row, is told 
 again with jittered back-off; a server that was restarted is asked on as soon as it listens.
 
 That a silent server opens a session says nothing of its model: it is asked the same question again,
-and its link is up when that is answered. Not where the link was silent, by its pings or because
-nobody could be reached: then a session that opens is all that was wanting.
+and its link is up when that is answered (``silence.py``).
 
 Exit status: 0 retired or control is gone, 2 a wrong token file or certificate.
 """
@@ -51,15 +50,8 @@ from agent.ipc import Channel, FrameBuffer, FrameLayout, Message, connect
 from agent.policy.remote.config import RemoteConfig
 from agent.policy.remote.dial import Dialler
 from agent.policy.remote.patience import Patience
-from agent.policy.remote.session import (
-    PING_LIMIT_S,
-    PING_S,
-    About,
-    AnswerError,
-    Endpoint,
-    Session,
-    endpoint_of,
-)
+from agent.policy.remote.session import About, AnswerError, Endpoint, Session, endpoint_of
+from agent.policy.remote.silence import SILENT, Silence
 from agent.proto import policy_pb2 as pb
 from robots.errors import ArmadaError, LinkError
 
@@ -83,12 +75,6 @@ _UNWELCOME = (
 """What no further question of this session changes."""
 
 _REPLACED = grpc.StatusCode.ABORTED
-_SILENT = grpc.StatusCode.DEADLINE_EXCEEDED
-_NOT_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-"""No answer, not even a refusal, and the connection is gone as well."""
-
-_PINGED_S = PING_S + PING_LIMIT_S + 1.0
-"""Within which pings have told whether a connection is of any use."""
 
 
 class RemoteWorker:
@@ -129,7 +115,7 @@ class RemoteWorker:
         self._model = ("", 0)
         self._cause = ""
         self._failures = 0
-        self._unanswered: pb.PredictRequest | None = None
+        self._silence = Silence(limit_s, self._answered)
         self._idle_since = time.perf_counter()
 
     async def serve(self) -> None:
@@ -247,11 +233,11 @@ class RemoteWorker:
             with contextlib.suppress(AnswerError):
                 await session.reopen(timeout_s=_REOPEN_S)
                 self._tell_model(session)
-        elif error.code is _SILENT:
-            self._unanswered = request
+        elif error.code is SILENT:
+            self._silence.begins(request)
         self._fail(request.request, cause, again_s)
         failing = counts and self._failures >= _PATIENCE
-        if failing or error.code in (*_UNWELCOME, _SILENT):
+        if failing or error.code in (*_UNWELCOME, SILENT):
             self._give_up(session, cause)
 
     def _fail(self, number: int, cause: str, again_s: float | None = None) -> None:
@@ -266,30 +252,17 @@ class RemoteWorker:
         while True:
             session = await self._dialler.session()
             try:
-                if self._unanswered is None or await self._answers(session, self._unanswered):
-                    self._unanswered = None
+                if await self._silence.is_over(session):
                     self._tell_down(await self._use(session))
             finally:
-                if self._unanswered is None or self._ended.is_set():
-                    await session.close()
+                if self._silence.lasts and not self._ended.is_set():
+                    self._start(self._silence.find_out(session))
                 else:
-                    self._start(self._find_out(session))
-
-    async def _find_out(self, session: Session) -> None:
-        """Whether it was the link that was silent, before leave is taken of a session."""
-        try:
-            async with asyncio.timeout(_PINGED_S):
-                await session.lost()
-            self._unanswered = None
-        except TimeoutError:
-            pass
-        finally:
-            await session.close()
+                    await session.close()
 
     def _unreached(self, error: AnswerError) -> None:
         """No session could be had."""
-        if error.code in (*_NOT_THERE, _SILENT):
-            self._unanswered = None
+        self._silence.unreached(error)
         self._tell_down(str(error))
 
     async def _use(self, session: Session) -> str:
@@ -306,20 +279,6 @@ class RemoteWorker:
         finally:
             self._session = None
             watch.cancel()
-
-    async def _answers(self, session: Session, request: pb.PredictRequest) -> bool:
-        """Whether a server that was silent answers now; control doesn't wait for this answer."""
-        began = time.perf_counter()
-        try:
-            await session.ask(session.adopt(request), timeout_s=self._patience.longest_s)
-        except AnswerError as error:
-            if error.code in _NOT_THERE:
-                self._unanswered = None
-                return False
-            # A refusal is an answer: the next question shows what comes of it.
-            return error.code is not _SILENT
-        self._answered(began)
-        return True
 
     async def _watch(self, session: Session) -> None:
         await session.lost()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import time
 
@@ -11,6 +12,16 @@ from server.line import BrokerLine
 from server.registry.releases import Releases
 
 log = logging.getLogger(__name__)
+
+
+def reachable(host: str, port: int) -> str:
+    """Under which address others reach what listens there; empty: on all addresses of this host,
+    and robots must be told which of them is theirs."""
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        everywhere = False
+    return "" if everywhere else f"{host}:{port}"
 
 
 class Announcer:
@@ -24,7 +35,7 @@ class Announcer:
 
     def __init__(self, config: ServerConfig, releases: Releases, line: BrokerLine) -> None:
         self._topic = Topics(config.fleet, "").release
-        self._address = config.address
+        self._address = reachable(config.host, config.port)
         self._releases = releases
         self._line = line
         self._announced: tuple[int, int] | None = None

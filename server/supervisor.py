@@ -28,6 +28,7 @@ from agent.supervisor.child import Child
 from agent.supervisor.events import EventLog
 from agent.supervisor.locks import take
 from robots.errors import ConfigError, FederationError
+from server.announce import reachable
 from server.base import Base, import_base
 from server.broker import broker_spec
 from server.config import ServerConfig
@@ -175,6 +176,13 @@ class Server:
     def _tell_ready(self, base: Base, children: list[Child]) -> None:
         self._write_ready(base, children)
         ready = self._ready(base, children)
+        shown = ready | {
+            key: reachable(self._config.host, port) or f"port {port} of this host"
+            for key, port in (
+                ("server", self._config.port),
+                ("superlink", self._config.superlink_port),
+            )
+        }
         table = Table(title=f"fleet {self._config.fleet}", title_justify="left", show_header=False)
         for label, key, flag in (
             ("rounds and releases", "server", "--federation.server"),
@@ -183,7 +191,7 @@ class Server:
             ("base policy", "policy", "--policy.path"),
             ("release key", "release_key", "--federation.release_key"),
         ):
-            table.add_row(label, str(ready[key]), flag)
+            table.add_row(label, str(shown[key]), flag)
         self._console.print(table)
         line = "ready " + json.dumps(ready)
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)

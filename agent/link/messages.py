@@ -172,7 +172,8 @@ class ReleaseNotice:
     Args:
         version: Its number.
         digest: Of its weights.
-        address: The server that has it, host:port.
+        address: The server that has it, host:port; empty: one that listens on all addresses of its
+            host, and doesn't know which of them robots use.
         time: Seconds since the epoch.
     """
 

@@ -80,10 +80,16 @@ class ReleasePuller:
         """A release is there."""
         key = f"{notice.version} {notice.digest}"
         self._newest = key
-        self._server = self._config.server or notice.address
-        if key not in self._decided and key not in self._open | self._failed:
-            self._open.add(key)
-            self._want(_Wish(version=notice.version, key=key))
+        self._server = self._config.server or notice.address or self._server
+        if key in self._decided or key in self._open | self._failed:
+            return
+        if not self._server:
+            self._failed.add(key)
+            cause = "it doesn't say which server has it: give this robot --federation.server"
+            self._emit("release_failed", cause, version=notice.version)
+            return
+        self._open.add(key)
+        self._want(_Wish(version=notice.version, key=key))
 
     def order(self, version: int) -> str:
         """The operator wants a release (0: the latest); returns who will be asked.
@@ -93,7 +99,7 @@ class ReleasePuller:
         """
         if not self._server:
             raise LinkError(
-                "this agent knows no server and heard of no release",
+                "this agent knows no server, and no release notice named one",
                 field="pull",
                 remedy="Give --federation.server",
             )

@@ -13,6 +13,7 @@ import pytest
 from agent.link.config import LinkConfig
 from agent.link.messages import ReleaseNotice
 from agent.link.releases import ReleasePuller
+from robots.errors import LinkError
 from tests.helpers import wait_until
 from tests.mqtt import Broker, Control, LinkProcess, Listener, order
 
@@ -141,20 +142,25 @@ def test_what_could_not_be_fetched_is_tried_again(
 class Alone:
     """Pulls in this process, with a script that notes its server and goes on as it is told."""
 
-    def __init__(self, folder: Path, goes_on: str) -> None:
+    def __init__(
+        self, folder: Path, goes_on: str, *, announced_at: str = "a:1", server: str = ""
+    ) -> None:
         self._runs = folder / "runs"
         script = f"import os, sys, time; open({str(self._runs)!r}, 'a').write(sys.argv[2] + '\\n')"
         config = LinkConfig(
             robot="left", fleet="test", host="", port=1, control_socket="",
             state_dir=str(folder), dataset_root=str(folder),
-            release_command=(sys.executable, "-c", f"{script}; {goes_on}"),
+            release_command=(sys.executable, "-c", f"{script}; {goes_on}"), server=server,
         )  # fmt: skip
         self.causes: list[str] = []
         self._puller = ReleasePuller(config, lambda kind, cause, **data: self.causes.append(cause))
-        self.announce("a:1")
+        self.announce(announced_at)
 
     def announce(self, address: str) -> None:
         self._puller.notice(ReleaseNotice(version=1, digest="sha256:1", address=address))
+
+    def order(self) -> None:
+        self._puller.order(0)
 
     @property
     def asked(self) -> list[str]:
@@ -193,6 +199,20 @@ def test_what_is_tried_again_is_asked_of_whoever_announced_it_last(
         return "--server=b:2" in pulls.asked
 
     pulls.until(moved)
+
+
+def test_a_server_that_does_not_say_where_it_is_must_be_known(tmp_path: Path) -> None:
+    pulls = Alone(tmp_path, "sys.exit(0)", announced_at="")
+    pulls.announce("")
+    assert pulls.causes == [
+        "it doesn't say which server has it: give this robot --federation.server"
+    ]
+    with pytest.raises(LinkError, match="no release notice named one"):
+        pulls.order()
+
+    known = Alone(tmp_path, "sys.exit(0)", announced_at="", server="b:2")
+    known.until((tmp_path / "releases.json").exists)
+    assert (known.asked, known.causes) == (["--server=b:2"], [])
 
 
 def test_one_that_hangs_is_killed_and_tried_again(

@@ -37,7 +37,7 @@ _PARTS = ("meta/marks", "meta/tasks.parquet", "meta/stats.json", "videos", "data
 CACHE = "cache"
 """LeRobot reads metadata through a cache that it never clears; here it goes with the episode."""
 
-_PATIENCE_S = 2.0
+PATIENCE_S = 2.0
 """How long an episode that is saved waits for readers before it is put in its place anyway."""
 
 
@@ -98,7 +98,7 @@ class Staging:
             "source": source.name,
             "whole": not (self._root / "meta" / "info.json").is_file(),
             "before": _episodes(self._root),
-            "files": sorted((str(p.relative_to(self.episode)) for p in files), key=_turn),
+            "files": sorted((str(p.relative_to(self.episode)) for p in files), key=turn),
         }
         partial = self._commit.with_suffix(".partial")
         partial.write_text(json.dumps(plan))
@@ -134,7 +134,7 @@ class Staging:
             shutil.rmtree(path, ignore_errors=True)
 
     def _apply(self, plan: dict[str, Any]) -> None:
-        with writing(self._root, patience_s=_PATIENCE_S):
+        with writing(self._root, patience_s=PATIENCE_S):
             if plan["whole"]:
                 if self.episode.is_dir():
                     self.episode.rename(self._root)
@@ -153,7 +153,8 @@ class Staging:
         self.clear()
 
 
-def _turn(name: str) -> int:
+def turn(name: str) -> int:
+    """When a file of a data set is put in its place: those that others speak of first."""
     return next((i for i, part in enumerate(_PARTS) if name.startswith(part)), len(_PARTS))
 
 

@@ -147,7 +147,7 @@ class OursRun:
         wanted = {*fault.state.split("|")}
         self._watch(
             fault,
-            # Telemetry comes ten times a second, and a state may end between two.
+            # Telemetry comes twice a second, and a state may end between two.
             lambda: self._states & wanted or self._was_back(fault, since),
             f"state {fault.state}",
         )

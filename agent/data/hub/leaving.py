@@ -94,11 +94,16 @@ def _freeze(info: DatasetInfo, folder: Path) -> None:
     for path in [*small, *sorted(large)]:
         target = folder / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path not in large:
+        if path in large:
+            link_or_copy(path, target)
+        else:
             shutil.copyfile(path, target)
-            continue
-        try:
-            os.link(path.resolve(), target)
-        except OSError:
-            # A file system without hard links, or a link to another one.
-            shutil.copyfile(path, target)
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """The same file under another name, or its copy."""
+    try:
+        os.link(path.resolve(), target)
+    except OSError:
+        # A file system without hard links, or a link to another one.
+        shutil.copyfile(path, target)

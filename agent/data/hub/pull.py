@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
+from agent.data.hub.leaving import link_or_copy
 from agent.data.hub.marks import goes_on, hub_marks, marks
 from agent.data.hub.talk import talking
-from agent.data.lock import recording
+from agent.data.lock import recording, writing
 from agent.data.open import open_info
+from agent.policy.atomic import sync
+from agent.recorder.staging import PATIENCE_S, Staging, turn
 from robots.errors import ConfigError, LinkError
 from robots.replay.info import CONVERTER, VERSION, DatasetInfo
+
+_NOTES = ".cache"
+"""Where huggingface_hub keeps what it knows of the files."""
 
 _FILES = ("meta/*", "data/*", "videos/*", "README.md")
 """What a data set consists of; nothing else is fetched."""
@@ -21,7 +28,8 @@ def pull(repo_id: str, root: Path, *, revision: str = "") -> DatasetInfo:
     """Fetch a data set, or what is new of it.
 
     It can be cut off at any time and run again: files that are complete aren't fetched again.
-    Within a run a file goes on where the connection was cut.
+    Within a run a file goes on where the connection was cut. What comes lies beside the data set
+    (``.NAME.pull``) until all of it is there: until then readers have what was there before.
 
     Args:
         repo_id: ``NAME/DATASET``.
@@ -37,21 +45,27 @@ def pull(repo_id: str, root: Path, *, revision: str = "") -> DatasetInfo:
             it says how to convert it.
         DataError: somebody records into ``root``, or what came is no data set.
     """
+    # A link to a folder on another disk: what comes must lie on that disk too.
+    root = root.resolve()
     with talking(repo_id):
         wanted = revision or _newest(repo_id)
         commit = str(HfApi().dataset_info(repo_id, revision=wanted).sha)
         with recording(root):
-            _clear(root)
+            # An episode that is saved and not in its place yet belongs to what is there.
+            Staging(root).recover()
             if (root / "meta" / "info.json").is_file():
                 _refuse_loss(root, hub_marks(repo_id, commit))
+            coming = root.parent / f".{root.name}.pull"
+            _begin(root, coming)
             snapshot_download(
                 repo_id,
                 repo_type="dataset",
                 # Of a tag it would be content with what is in the folder if the hub is away.
                 revision=commit,
-                local_dir=root,
+                local_dir=coming,
                 allow_patterns=list(_FILES),
             )
+            _put_in_place(coming, root)
     return open_info(root)
 
 
@@ -62,10 +76,33 @@ def default_root(repo_id: str) -> Path:
     return Path(HF_LEROBOT_HOME) / repo_id
 
 
-def _clear(root: Path) -> None:
-    """huggingface_hub begins a file that was cut off by a kill anew, under another name."""
-    for path in (root / ".cache" / "huggingface").rglob("*.incomplete"):
+def _begin(root: Path, coming: Path) -> None:
+    """What is there needn't come; what an earlier pull left goes on."""
+    coming.mkdir(parents=True, exist_ok=True)
+    for path in sorted(root.rglob("*")):
+        target = coming / path.relative_to(root)
+        if not path.is_file() or target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.relative_to(root).parts[0] == _NOTES:
+            # huggingface_hub writes them in place, and files beside them by replacing them.
+            shutil.copy2(path, target)
+        else:
+            link_or_copy(path, target)
+    # It begins a file that was cut off by a kill anew, under another name.
+    for path in (coming / _NOTES).rglob("*.incomplete"):
         path.unlink()
+
+
+def _put_in_place(coming: Path, root: Path) -> None:
+    """In the order in which a recorder does, so that the data set opens between any two files."""
+    names = [str(path.relative_to(coming)) for path in coming.rglob("*") if path.is_file()]
+    with writing(root, patience_s=PATIENCE_S):
+        for name in sorted(sorted(names), key=turn):
+            sync(coming / name)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (coming / name).replace(root / name)
+    shutil.rmtree(coming)
 
 
 def _newest(repo_id: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import shutil
 import threading
 from pathlib import Path
 
@@ -162,16 +164,58 @@ def test_a_pull_that_is_killed_goes_on(root: Path, hub: Hub, tmp_path: Path) -> 
     back = tmp_path / "back"
 
     killed_in_the_middle(["pull", REPO, f"--root={back}"], hub)
-    whole = {str(p.relative_to(back)) for p in back.glob("*/*/*.parquet")}
-    assert list((back / ".cache").rglob("*.incomplete"))
+    coming = tmp_path / ".back.pull"
+    whole = {str(p.relative_to(coming)) for p in coming.glob("*/*/*.parquet")}
+    assert list((coming / ".cache").rglob("*.incomplete"))
     assert pull(back) == 0
 
     assert data_of(back) == data_of(root)
     assert not list((back / ".cache").rglob("*.incomplete"))
+    assert not coming.exists()
     assert LARGEST not in whole
     # Metadata once more, to see that nothing recorded here would be lost.
     sizes = {path: len(content) for path, content in hub.files(REPO).items()}
     assert not {path for path in whole if hub.went[path] > 2 * sizes[path]}
+
+
+def test_a_killed_pull_of_what_was_added_leaves_what_was_there(
+    root: Path, hub: Hub, tmp_path: Path
+) -> None:
+    push(root)
+    back = tmp_path / "back"
+    pull(back)
+    before = data_of(back)
+    record_one_more(root)
+    push(root)
+
+    killed_in_the_middle(["pull", REPO, f"--root={back}"], hub)
+
+    assert data_of(back) == before
+    assert len(LeRobotDataset(REPO, root=back)) == 72
+    assert pull(back) == 0
+    assert data_of(back) == data_of(root)
+
+
+def test_an_episode_that_waits_to_be_put_in_place_is_not_lost_to_a_pull(
+    root: Path, hub: Hub, tmp_path: Path
+) -> None:
+    push(root)
+    back = tmp_path / "back"
+    pull(back)
+    staging = tmp_path / ".back.staging"
+    shutil.copytree(back / "meta", staging / "episode" / "meta")
+    shutil.rmtree(staging / "episode" / "meta" / "episodes")
+    for name in ("data/chunk-000/file-000.parquet",):
+        (back / name).rename(tmp_path / "kept")
+        (staging / "episode" / name).parent.mkdir(parents=True)
+        (tmp_path / "kept").rename(staging / "episode" / name)
+    plan = {"whole": False, "before": 3, "files": ["data/chunk-000/file-000.parquet"]}
+    (staging / "commit.json").write_text(json.dumps(plan))
+
+    assert pull(back) == 0
+
+    assert data_of(back) == data_of(root)
+    assert not (staging / "commit.json").exists()
 
 
 def test_what_was_added_follows(root: Path, hub: Hub, tmp_path: Path) -> None:

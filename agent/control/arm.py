@@ -17,6 +17,10 @@ from robots.arm.ranges import JointRange, joint_ranges
 from robots.arm.supervised import SupervisedArm
 from robots.success import ChecksSuccess
 
+_CLOCKS_APART_S = 0.05
+"""A picture that is seen again must have the time that it had: the difference of the two clocks is
+taken anew only when one of them was set."""
+
 _OLD_S = 1e6
 """A camera that has not given a picture yet."""
 
@@ -55,6 +59,7 @@ class Arm:
         self._arm = SupervisedArm(robot, max_frame_age_s=max_frame_age_s)
         self.layout = layout
         self._values: dict[str, Any] | None = None
+        self._epoch_s = time.time() - time.perf_counter()
 
     def connect(self) -> None:
         """Connect and check the calibration.
@@ -95,8 +100,15 @@ class Arm:
             return None
         images = {spec.key: values[spec.key] for spec in self.layout.images}
         now = time.time()
+        epoch_s = now - time.perf_counter()
+        if abs(epoch_s - self._epoch_s) > _CLOCKS_APART_S:
+            self._epoch_s = epoch_s
         blind = {name: c.fault for name, c in self._arm.cameras.items() if c.fault}
-        taken = {n: now - c.age_s for n, c in self._arm.cameras.items() if c.age_s < _OLD_S}
+        taken = {
+            name: self._epoch_s + camera.taken_s
+            for name, camera in self._arm.cameras.items()
+            if camera.age_s < _OLD_S
+        }
         return Observation(state, images, now, blind, taken)
 
     def success(self) -> bool | None:

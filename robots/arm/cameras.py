@@ -138,6 +138,11 @@ class SupervisedCamera:
         return self._fault
 
     @property
+    def taken_s(self) -> float:
+        """When the newest picture was taken, by ``time.perf_counter``; ``-inf``: there is none."""
+        return self._taken
+
+    @property
     def age_s(self) -> float:
         """Of the newest picture."""
         return time.perf_counter() - self._taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -102,6 +103,13 @@ def test_one_that_is_unplugged_comes_back_and_the_other_never_lets_go(
     left.do("replug")
     until(arm, lambda: arm.state == "ok" and arm.observe() is not None, "both are back")
     assert all(left.torque() + right.torque())
+
+
+def test_a_picture_that_is_seen_again_has_the_time_that_it_had(arm: Arm) -> None:
+    """Else the recorder would take it for another one."""
+    looks = [wait_until(arm.observe) for _ in range(100)]
+    taken = sorted({look.taken_s["front"] for look in looks if look is not None})
+    assert all(later - one > 2e-3 for one, later in itertools.pairwise(taken))
 
 
 def test_a_complaint_names_the_arm(arm: Arm, powers: tuple[Power, Power]) -> None:

@@ -25,57 +25,23 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from agent.policy import atomic
 from agent.policy.fingerprint import OBJECT, fingerprint, model_files
+from agent.policy.stored import Origin, StoredModel, read_model
 from robots.errors import ModelError
+
+__all__ = ["POINTERS", "WEIGHTS", "ModelStore", "Origin", "Pointer", "StoredModel"]
 
 WEIGHTS = "model.safetensors"
 _TEMPORARY = ".tmp-"
 _KEEP = 5
 """Objects that stay besides those that have a name: some GB at true size."""
 
-Origin = str | dict[str, Any]
 Pointer = Literal["candidate", "current", "previous", "base"]
 POINTERS: tuple[Pointer, ...] = ("candidate", "current", "previous", "base")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredModel:
-    """One object of the store.
-
-    Args:
-        path: Its folder, which LeRobot loads.
-        digest: Of all its tensors as they lie in the file.
-        base_digest: Of the tensors that training leaves alone, as fp32.
-        trainable_digest: Of those that training changes, as fp32.
-        origin: Where it came from: a path, a hub id, or what is known of a release.
-        parent: Digest of the model that it was made from, if any.
-        source: Digest of the folder that was added, all its files.
-        created: Unix time of the adding.
-        files: sha256 of each file.
-    """
-
-    path: Path
-    digest: str
-    base_digest: str
-    trainable_digest: str
-    origin: Origin
-    parent: str | None
-    source: str
-    created: float
-    files: dict[str, str] = field(repr=False)
-
-    @property
-    def short(self) -> str:
-        """Enough of the digest to name it."""
-        return self.digest.removeprefix("sha256:")[:12]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"path": str(self.path)}
 
 
 class ModelStore:
@@ -122,7 +88,7 @@ class ModelStore:
             if folder.name.startswith("."):
                 continue
             try:
-                models.append(self._read(folder))
+                models.append(read_model(folder))
             except ModelError:
                 # One that was pruned since it was listed is none.
                 if folder.is_dir():
@@ -158,27 +124,8 @@ class ModelStore:
         return entries
 
     def verify(self, model: StoredModel) -> None:
-        """Read every file of a model and compare it with what was added.
-
-        Raises:
-            ModelError: a file is missing, was changed or is one too many.
-        """
-        present = model_files(model.path)
-        for name in sorted(model.files.keys() | set(present)):
-            if name not in present:
-                problem = "is missing"
-            elif name not in model.files:
-                problem = "was not there when the model was added"
-            elif atomic.sha256(model.path / name) != model.files[name]:
-                problem = "is not what was added: its bytes have changed"
-            else:
-                continue
-            raise ModelError(
-                f"the file {name} {problem}",
-                field="model",
-                value=model.short,
-                remedy="Roll back to another model, or add or pull this one again",
-            )
+        """Raises: ModelError if a file of it is missing, was changed or is one too many."""
+        model.verify()
 
     # Writers -------------------------------------------------------------------------------
 
@@ -324,7 +271,7 @@ class ModelStore:
         if target is None:
             return None
         try:
-            return self._read(self.root / target)
+            return read_model(self.root / target)
         except ModelError:
             if self._target(name) == target:
                 raise
@@ -336,15 +283,6 @@ class ModelStore:
             return (self.root / name).readlink()
         except FileNotFoundError:
             return None
-
-    def _read(self, folder: Path) -> StoredModel:
-        try:
-            data = json.loads((folder / OBJECT).read_text(encoding="utf-8"))
-            return StoredModel(path=folder, **data)
-        except (OSError, ValueError, TypeError) as error:
-            raise ModelError(
-                f"isn't the record of a model: {error}", field="model", value=folder / OBJECT
-            ) from error
 
     def _import(self, folder: Path, source: str, origin: Origin, parent: str | None) -> StoredModel:
         # Here and not above: who only moves names or lists models needs no torch.
@@ -379,7 +317,7 @@ class ModelStore:
             ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        model = self._read(path)
+        model = read_model(path)
         self._log("add", model, origin=origin, parent=parent)
         return model
 

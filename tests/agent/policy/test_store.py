@@ -16,6 +16,7 @@ from agent.policy import weights
 from agent.policy.load import LoadedPolicy, load_policy
 from agent.policy.merge import merge
 from agent.policy.store import ModelStore, StoredModel
+from agent.policy.stored import read_model
 from robots.errors import ModelError
 
 Variant = Callable[[int], Path]
@@ -216,14 +217,13 @@ def test_a_model_that_is_pruned_while_others_are_listed_is_left_out(
     store: ModelStore, variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = (store.add(variant(n), origin="") for n in (1, 2))
-    read = ModelStore._read
 
-    def pruned_first(self: ModelStore, folder: Path) -> StoredModel:
+    def pruned_first(folder: Path) -> StoredModel:
         if folder == one.path and folder.is_dir():
             folder.rename(folder.with_name(f".tmp-{folder.name}"))
-        return read(self, folder)
+        return read_model(folder)
 
-    monkeypatch.setattr(ModelStore, "_read", pruned_first)
+    monkeypatch.setattr("agent.policy.store.read_model", pruned_first)
     assert store.list() == [two]
 
 
@@ -232,16 +232,15 @@ def test_a_name_that_moves_before_its_model_is_read_is_followed(
 ) -> None:
     one, two = (store.add(variant(n), origin="") for n in (1, 2))
     store.candidate(one)
-    read = ModelStore._read
 
-    def moved_first(self: ModelStore, folder: Path) -> StoredModel:
+    def moved_first(folder: Path) -> StoredModel:
         if folder == one.path and folder.is_dir():
             (store.root / "candidate").unlink()
             (store.root / "candidate").symlink_to(f"objects/{two.path.name}")
             shutil.rmtree(folder)
-        return read(self, folder)
+        return read_model(folder)
 
-    monkeypatch.setattr(ModelStore, "_read", moved_first)
+    monkeypatch.setattr("agent.policy.store.read_model", moved_first)
     assert store.pending == two
 
 

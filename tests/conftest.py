@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from agent.recorder.scheduling import no_realtime
 
@@ -22,6 +23,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+
+# How long an example takes is the host's business.
+settings.register_profile("armada", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("armada")
 
 SHARED = Path(os.environ.get("ARMADA_SHARED", Path(__file__).parents[2] / "shared"))
 

@@ -16,7 +16,7 @@ from server.base import Base
 from server.registry.releases import Releases
 from server.rounds.folder import RoundFolder
 from server.rounds.progress import OPEN, OUT, Progress
-from server.rounds.replies import Emit
+from server.rounds.replies import Emit, joined
 from server.rounds.spec import RoundSpec
 from server.rounds.starts import Starts
 
@@ -29,7 +29,7 @@ def own(updates: list[StoredUpdate]) -> list[StoredUpdate]:
 
 
 def check_enough(folder: RoundFolder, progress: Progress, spec: RoundSpec) -> None:
-    """Raises: FederationError, with every reason, if fewer than ``min_robots`` gave an update."""
+    """Raises: FederationError, with the reasons, if fewer than ``min_robots`` gave an update."""
     updates = own(StoredUpdate.read_all(folder.updates(progress.server_round)))
     if len(updates) >= spec.min_robots:
         return
@@ -43,7 +43,7 @@ def check_enough(folder: RoundFolder, progress: Progress, spec: RoundSpec) -> No
         reasons.append(f"nothing within {spec.timeout_s:g} s from {', '.join(silent)}")
     raise FederationError(
         f"{len(updates)} of {spec.min_robots} robots gave an update "
-        f"in round {progress.server_round}: {'; '.join(reasons) or 'no robot answered'}"
+        f"in round {progress.server_round}: {joined(reasons) or 'no robot answered'}"
     )
 
 

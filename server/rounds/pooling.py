@@ -15,7 +15,7 @@ from server.base import Base
 from server.rounds.asking import Reply
 from server.rounds.folder import RoundFolder, read_json, write_json
 from server.rounds.progress import Progress, Seat
-from server.rounds.replies import Emit, Replies
+from server.rounds.replies import Emit, Replies, joined
 from server.rounds.spec import RoundSpec
 
 _NO_JOB = ""
@@ -75,7 +75,7 @@ class Pooling:
 
         said = {robot: from_json(text) for robot, text in read_json(self._path).items()}
         if len(said) < spec.min_robots:
-            reasons = "; ".join(s.reason for s in self._progress.seats.values() if s.reason)
+            reasons = joined([s.reason for s in self._progress.seats.values() if s.reason])
             raise FederationError(
                 f"{len(said)} of {spec.min_robots} robots gave statistics: "
                 f"{reasons or 'no robot answered'}"

@@ -3,7 +3,7 @@ may be wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flwr.app import RecordDict
@@ -35,6 +35,15 @@ _MOST_BAD = 5
 
 _TENTHS = 10
 _LONGEST_REASON = 1000
+_MOST_REASONS = 20
+
+
+def joined(reasons: Sequence[str]) -> str:
+    """Reasons of many robots in one: an event is sent in one message, and read by a person. Each
+    was an event of its own already."""
+    more = len(reasons) - _MOST_REASONS
+    first = "; ".join(reasons[:_MOST_REASONS])
+    return first if more <= 0 else f"{first}; and {more} more"
 
 
 class Replies:

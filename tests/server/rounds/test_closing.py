@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from robots.errors import FederationError
 from server.aggregation.config import AggregateConfig
 from server.base import Base
 from server.rounds.closing import check_enough, drop_released, release
-from server.rounds.progress import Progress
+from server.rounds.progress import OUT, Progress, Seat
 from server.rounds.spec import RoundSpec
 from server.rounds.starts import Starts
 from tests.server.rounds.answers import Round, update
@@ -46,6 +47,17 @@ def test_a_release_is_made_once_however_often_a_round_is_closed(tmp_path: Path, 
     assert moved.flatten().tolist() == pytest.approx([1.75] * moved.numel(), abs=1e-5)
     assert [p["robot"] for p in manifest["participants"]] == ["left", "right"]
     assert (manifest["samples"], manifest["metrics"]["loss-first"]) == (40, 1.0)
+
+
+def test_a_failure_of_many_robots_has_a_reason_that_fits_into_a_message(
+    tmp_path: Path, base: Base
+) -> None:
+    begun = Round(tmp_path, base)
+    begun.progress.seats = {str(n): Seat(f"r{n}", OUT, "x" * 1000) for n in range(5000)}
+
+    with pytest.raises(FederationError, match="; and 4980 more") as refused:
+        check_enough(begun.folder, begun.progress, RoundSpec())
+    assert len(str(refused.value)) < 30_000
 
 
 def test_what_is_in_a_release_is_deleted_and_nothing_else(tmp_path: Path, base: Base) -> None:

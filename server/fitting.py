@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from google.protobuf.message import Message
 
+NEWEST = 500
+"""Of what grows for ever, such as rounds and releases, the newest are listed."""
+
 MOST_B = 3_500_000
 """A client takes 4 MiB; the rest is for what else the answer holds."""
 

@@ -89,7 +89,7 @@ def _cancel(argv: list[str]) -> int:
 
 
 def _list(argv: list[str]) -> int:
-    """List the rounds, oldest first."""
+    """List the newest rounds, oldest first."""
     from rich.console import Console
     from rich.table import Table
 
@@ -117,6 +117,8 @@ def _list(argv: list[str]) -> int:
             entry.reason,
         )
     console.print(table)
+    if rounds and rounds[0].id > 1:
+        console.print("These are the newest; of an older one: armada round show N")
     return 0
 
 

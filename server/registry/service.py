@@ -12,6 +12,7 @@ from agent.proto import fleet_pb2 as pb
 from agent.proto.fleet_pb2_grpc import FleetServicer
 from agent.releases.manifest import BASE, TRAINABLE
 from robots.errors import ConfigError, FederationError
+from server.fitting import NEWEST, fitting
 from server.registry.releases import Releases
 from server.status import as_status
 
@@ -34,9 +35,10 @@ class ReleaseService(FleetServicer):
     ) -> pb.ListReleasesResponse:
         # `armada doctor` compares clocks: the SuperLink refuses a robot whose clock is ahead.
         context.send_initial_metadata((("date", formatdate(usegmt=True)),))
-        manifests = [self._releases.manifest(v) for v in self._releases.versions()]
+        versions = self._releases.versions()[-NEWEST:]
+        newest = fitting(self._release(self._releases.manifest(v)) for v in reversed(versions))
         return pb.ListReleasesResponse(
-            releases=[self._release(m) for m in manifests], release_key=self._releases.signer.public
+            releases=reversed(newest), release_key=self._releases.signer.public
         )
 
     def GetManifest(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from robots.errors import ConfigError, FederationError
@@ -16,6 +17,7 @@ from server.rounds.record import (
     QUEUED,
     RUNNING,
     NoRoomError,
+    NoSuchRoundError,
     RoundBusyError,
     RoundRecord,
     read_record,
@@ -52,7 +54,7 @@ class Rounds:
             FederationError: the SuperLink refuses.
         """
         with self._changing:
-            waiting = self._waiting()
+            waiting = self.waiting()
             if waiting and not spec.queue:
                 first = waiting[0]
                 raise RoundBusyError(
@@ -89,7 +91,10 @@ class Rounds:
             folder = self._folder(number)
             cancel(folder, reason=f"by {by}" if by else "", by=by)
             if record.run_id:
-                self._control.stop_run(record.run_id)
+                # It is cancelled, whether the SuperLink hears of it or not: the ServerApp reads so
+                # in run.json, and ends.
+                with contextlib.suppress(FederationError):
+                    self._control.stop_run(record.run_id)
         return read_record(folder)
 
     def get(self, number: int) -> RoundRecord:
@@ -98,7 +103,21 @@ class Rounds:
 
     def all(self) -> list[RoundRecord]:
         """Oldest first."""
-        return [self.get(number) for number in self._ids() if self._told(number)]
+        return [*self.newest()][::-1]
+
+    def newest(self) -> Iterator[RoundRecord]:
+        """Newest first, each read when it is its turn."""
+        return self._records(reversed(self._ids()))
+
+    def waiting(self) -> list[RoundRecord]:
+        """Those that run or are queued, oldest first; what is over isn't read again."""
+        waiting = []
+        for record in self._records(n for n in self._ids() if n not in self._over):
+            if record.over:
+                self._over.add(record.id)
+            else:
+                waiting.append(record)
+        return waiting
 
     def follow(
         self, number: int, *, after: int = 0, alive: Callable[[], bool] = lambda: True
@@ -122,7 +141,7 @@ class Rounds:
         """Call it every second or so: what runs is kept running, and when it is over the next one
         in the queue begins."""
         with self._changing:
-            waiting = self._waiting()
+            waiting = self.waiting()
             if not waiting:
                 return
             first = waiting[0]
@@ -138,18 +157,14 @@ class Rounds:
             except FederationError:
                 return  # The SuperLink is being restarted; its database knows the run.
 
-    def _waiting(self) -> list[RoundRecord]:
-        """Those that run or are queued, oldest first; what is over isn't read again."""
-        waiting = []
-        for number in self._ids():
-            if number in self._over or not self._told(number):
+    def _records(self, numbers: Iterable[int]) -> Iterator[RoundRecord]:
+        """Those of them that there are: one that the server died in adding is nobody's."""
+        for number in numbers:
+            try:
+                record = self.get(number)
+            except NoSuchRoundError:
                 continue
-            record = self.get(number)
-            if record.over:
-                self._over.add(number)
-            else:
-                waiting.append(record)
-        return waiting
+            yield record
 
     def _check_room(self) -> None:
         """A round that fills the disk ends in the middle of an update or a release."""

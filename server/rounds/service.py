@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import grpc
 
 from agent.proto import fleet_pb2 as pb
 from agent.proto.fleet_pb2_grpc import FleetServicer
+from server.fitting import NEWEST, fitting
 from server.rounds.messages import event_message, round_message, spec_of
 from server.rounds.rounds import Rounds
 from server.status import as_status
@@ -45,4 +47,5 @@ class RoundService(FleetServicer):
     def ListRounds(
         self, request: pb.ListRoundsRequest, context: grpc.ServicerContext
     ) -> pb.ListRoundsResponse:
-        return pb.ListRoundsResponse(rounds=[round_message(r) for r in self._rounds.all()])
+        newest = fitting(round_message(r) for r in islice(self._rounds.newest(), NEWEST))
+        return pb.ListRoundsResponse(rounds=reversed(newest))

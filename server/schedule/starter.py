@@ -27,4 +27,4 @@ class RoundStarter:
 
     def unfinished(self) -> list[int]:
         """Numbers of the rounds that run or wait."""
-        return [record.id for record in self._rounds.all() if not record.over]
+        return [record.id for record in self._rounds.waiting()]

@@ -45,6 +45,27 @@ def test_a_server_that_does_not_answer_is_named() -> None:
         main(["list", f"--server={address}"])
 
 
+def test_a_list_of_the_newest_says_how_to_get_at_an_older_round(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        folder = RoundFolder.of(tmp_path / "rounds", number)
+        folder.path.mkdir(parents=True)
+        folder.write_spec(RoundSpec())
+        folder.events.emit("finished", releases=[])
+    rounds = Rounds(tmp_path / "rounds", None)  # type: ignore[arg-type]
+    address = f"127.0.0.1:{free_port()}"
+    server = serve(FleetService(rounds, Releases(tmp_path / "releases")), address, None)
+
+    main(["list", f"--server={address}"])
+    assert "armada round show N" not in capsys.readouterr().out
+    monkeypatch.setattr("server.rounds.service.NEWEST", 1)
+    main(["list", f"--server={address}"])
+    server.stop(None).wait()
+
+    assert "armada round show N" in capsys.readouterr().out
+
+
 class Followed:
     """A round that is followed by ``armada round show``."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,3 +170,27 @@ def test_releases_are_listed_and_fetched_from_any_offset(tmp_path: Path, stub: F
             chunks = list(stub.FetchRelease(request, timeout=10))
             assert b"".join(c.data for c in chunks) == data[offset:]
             assert all(len(c.data) <= CHUNK_BYTES and c.total == len(data) for c in chunks)
+
+
+def test_the_newest_rounds_and_releases_are_listed(
+    tmp_path: Path, stub: FleetStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("server.rounds.service", "server.registry.service"):
+        monkeypatch.setattr(f"{module}.NEWEST", 2)
+    for _ in range(4):
+        stub.StartRound(request_of(RoundSpec(queue=True)), timeout=10)
+    for version in (2, 3):
+        shutil.copytree(
+            tmp_path / "releases/0001", tmp_path / f"releases/{version:04d}", symlinks=True
+        )
+        path = tmp_path / f"releases/{version:04d}/manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
+
+    rounds = stub.ListRounds(pb.ListRoundsRequest(), timeout=10).rounds
+    releases = stub.ListReleases(pb.ListReleasesRequest(), timeout=10).releases
+    assert [r.id for r in rounds] == [3, 4]
+    assert [r.version for r in releases] == [2, 3]
+
+    monkeypatch.setattr("server.fitting.MOST_B", rounds[-1].ByteSize() + 10)
+    (newest,) = stub.ListRounds(pb.ListRoundsRequest(), timeout=10).rounds
+    assert newest.id == 4

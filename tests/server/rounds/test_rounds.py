@@ -22,6 +22,7 @@ from server.rounds.record import NoRoomError, NoSuchRoundError, RoundBusyError
 from server.rounds.rounds import Rounds
 from server.rounds.spec import RoundSpec
 from server.rounds.watch import MOST_RESUMES, hold
+from server.schedule.starter import RoundStarter
 
 RUN = 2**63 + 11
 RUNNING = RunStatus("running", "", "")
@@ -51,6 +52,8 @@ class Control:
         return self.run
 
     def stop_run(self, run_id: int) -> None:
+        if self.away:
+            raise FederationError("the SuperLink does not answer")
         self.stopped.append(run_id)
 
     def reachable(self) -> bool:
@@ -155,6 +158,39 @@ def test_a_cancelled_round_is_over_whatever_its_serverapp_says(
         rounds.cancel(1, "ada")
     rounds.poll()
     assert len(control.started) == 1
+
+
+def test_a_round_is_cancelled_also_while_the_superlink_is_away(
+    rounds: Rounds, control: Control
+) -> None:
+    rounds.start(RoundSpec())
+    control.away = True
+
+    assert rounds.cancel(1, "ada").status == "cancelled"
+
+
+def test_what_is_over_is_not_read_again_and_what_runs_is_read_once(
+    tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        rounds.start(RoundSpec(queue=True))
+    for number in (1, 2):
+        events(tmp_path, number).emit("finished", releases=[])
+    starter = RoundStarter(rounds)
+    assert starter.unfinished() == [3]
+    rounds.poll()
+
+    def counted(self: EventFile, after: int = 0) -> list[RoundEvent]:
+        reads.append(self)
+        return read(self, after)
+
+    reads: list[EventFile] = []
+    read = EventFile.read
+    monkeypatch.setattr(EventFile, "read", counted)
+    assert starter.unfinished() == [3]
+    assert len(reads) == 1
+    rounds.poll()
+    assert len(reads) == 2
 
 
 def test_a_server_that_dies_in_cancelling_has_cancelled(

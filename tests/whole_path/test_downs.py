@@ -59,8 +59,11 @@ def test_a_stop_by_signal_while_control_is_down(rig: Rig) -> None:
 
 
 def test_a_stop_by_command_while_control_is_down(rig: Rig) -> None:
+    # Nobody starts another one until the command has been given.
+    rig.agent.send_signal(signal.SIGSTOP)
     pid = kill(rig)
     assert "it starts stopped" in rig.cli("stop", "--reason=a hand")
+    rig.agent.send_signal(signal.SIGCONT)
     status = wait_until(lambda: rig.back(pid), timeout_s=60, what="control is back")
     assert status is not None
     assert (status["state"], status["stop_reason"]) == ("stopped", "a hand")
@@ -121,7 +124,7 @@ def test_an_ordered_shutdown_is_not_undone_by_a_control_that_dies(rig: Rig) -> N
     pid = rig.child("agent.control")
     order(rig.state, "shutdown", {"reason": "a test"})
     os.kill(pid, signal.SIGKILL)
-    assert rig.agent.wait(60) == 0
+    assert rig.agent.wait(150) == 0
     assert len(rig.events("process_restarted")) == restarts
     assert not any(rig.power.torque())
     assert rig.events("let_go")
@@ -129,9 +132,9 @@ def test_an_ordered_shutdown_is_not_undone_by_a_control_that_dies(rig: Rig) -> N
 
 def test_ctrl_c_while_control_starts_lets_the_arm_go(power: Power, rig: Rig) -> None:
     rig.agent.send_signal(signal.SIGTERM)
-    rig.agent.wait(60)
+    rig.agent.wait(150)
     with running(power, rig.state.root.parent) as again:
         wait_until(lambda: any(power.torque()), timeout_s=60, what="control takes the arm")
         again.agent.send_signal(signal.SIGINT)
-        assert again.agent.wait(60) == 0
+        assert again.agent.wait(150) == 0
         assert not any(power.torque())

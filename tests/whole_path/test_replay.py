@@ -58,7 +58,8 @@ def test_recorded_actions_on_an_arm(capsys: pytest.CaptureFixture[str], tmp_path
     report = json.loads(capsys.readouterr().out)
     (sent,) = report["episodes"]
     assert (sent["episode"], report["robot"]) == (1, "so101_sim")
-    assert 40 <= sent["frames"] <= 45, "one a tick, but for ticks that were late"
+    assert sent["frames"] <= 45, "one a tick, but for ticks that were late"
+    assert sent["frames"] + report["run"]["skipped_ticks"] >= 40
     assert set(sent["largest_by_joint"]) == set(JOINTS)
     assert all(0 <= mean < 15 for mean in sent["mean_by_joint"].values())
     assert "step too large" not in report["run"]["guard_trips"]

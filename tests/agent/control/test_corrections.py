@@ -51,7 +51,7 @@ def largest_step(sent: list[list[float]]) -> float:
 def test_an_arm_comes_to_a_leader_without_motors_and_does_not_jump(
     make: Callable[..., Bench],
 ) -> None:
-    bench = make()
+    bench = make(handover=HandoverConfig(blend_s=1.0, leader_s=0.2))
     bench.arm.sent.clear()
     bench.order(bench.loop.corrections.correct)
     assert phase(bench) is Phase.CORRECTING

@@ -71,7 +71,7 @@ def pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
         teleop = SO101LeaderConfig(
             id=leader.robot_id, port=str(leader.port), calibration_dir=leader.calibration_dir
         )
-        handover = HandoverConfig(leader_s=0.5, blend_s=0.5, **given)
+        handover = HandoverConfig(**{"leader_s": 0.5, "blend_s": 0.5} | given)
         with Control(
             follower,
             tmp_path / "state",
@@ -104,7 +104,7 @@ def test_the_leader_comes_to_the_arm_and_a_hand_takes_it(pair: Pair) -> None:
     pair.control.until(lambda: pair.control.status["source"] == "policy", "it drives on")
 
 
-@pytest.mark.parametrize("pair", [{"move_leader": False}], indirect=True)
+@pytest.mark.parametrize("pair", [{"move_leader": False, "blend_s": 2.0}], indirect=True)
 def test_or_the_arm_comes_to_the_leader_without_a_jump(pair: Pair) -> None:
     before = joints(pair.follower)
     pair.order("correct", "correcting")

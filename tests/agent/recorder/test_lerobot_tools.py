@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.streaming_dataset import StreamingLeRobotDataset
 from lerobot.scripts import lerobot_dataset_viz, lerobot_edit_dataset
 
-from tests.agent.recorder.frames import LENGTH, record, writer
+from agent.data.open import video_decoder
+from tests.agent.recorder.frames import LENGTH, record, shade, writer
 
 EPISODES = 3
 
@@ -74,6 +76,26 @@ def test_split_merge_and_delete(root: Path, tmp_path: Path, edit: Edit) -> None:
     edit("delete_episodes", **here, **to, **{"operation.episode_indices": "[0, 1]"})
     assert marks(tmp_path / "less") == [2]
     assert marks(root) == [0, 1, 2], "what was recorded is as it was"
+
+
+@pytest.mark.parametrize("video", [False, True], ids=["pictures", "video"])
+def test_it_is_streamed(tmp_path: Path, video: bool) -> None:
+    if video and video_decoder() != "torchcodec":
+        pytest.skip("it reads video by torchcodec alone, which needs FFmpeg's libraries")
+    to = writer(tmp_path / "data", video=video)
+    for mark in range(2):
+        record(to, mark)
+    dataset = StreamingLeRobotDataset("local/x", root=tmp_path / "data")
+
+    seen = []
+    for item in dataset:
+        mark, i = (int(number) for number in item["observation.state"])
+        seen.append((mark, i))
+        picture = item["observation.images.top"]
+        assert picture.shape == (3, 48, 64)
+        assert abs(float(picture.mean()) * 255 - shade(i)) < 6
+
+    assert sorted(seen) == [(mark, i) for mark in range(2) for i in range(LENGTH)]
 
 
 def test_info(root: Path, edit: Edit, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from agent.data.check.gate import EpisodeReport, check_episode
 from agent.data.lock import reading
 from agent.data.usable import usable
-from agent.recorder.marks import marks_path, read_marks
+from agent.recorder.marks import marks_path, read_marks, write_marks
 from agent.recorder.retention import size_b
 from agent.recorder.saver import Saver
 from robots.replay.info import read_info
@@ -114,3 +116,25 @@ def test_between_both_it_is_not_trained_on(root: Path) -> None:
         wait_until(lambda: told.of("repaired"))
         assert saver is not None
         assert 1 not in usable(read_info(root)).episodes
+
+
+def test_a_backlog_of_the_judge_lets_others_by_between_two_episodes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(EPISODES):
+        write_marks(root, index, {"trigger": "schedule"})
+    looks, go_on = threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> EpisodeReport:
+        looks.set()
+        assert go_on.wait(30)
+        return check_episode(*args)
+
+    monkeypatch.setattr("agent.recorder.saver.check_episode", slow)
+    with saving(root) as (saver, told):
+        assert looks.wait(30)
+        saver.mark(7, success=True)
+        wait_until(lambda: saver._busy, what="somebody waits for the judge")
+        go_on.set()
+        wait_until(lambda: len(told.of("checked")) == EPISODES, what="the verdicts")
+    assert [kind for kind, _ in told] == ["checked", "failed", "checked", "checked"]

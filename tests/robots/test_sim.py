@@ -70,12 +70,12 @@ def test_the_picture_has_the_size_asked_for(shape: tuple[int, int]) -> None:
 
 
 def test_the_camera_paces_itself(robot: SO101Sim) -> None:
-    camera = make_cameras_from_configs({"c": SO101SceneConfig(robot_id=robot.id, fps=20)})["c"]
+    camera = make_cameras_from_configs({"c": SO101SceneConfig(robot_id=robot.id, fps=2)})["c"]
     camera.connect()
     began = time.monotonic()
-    for _ in range(5):
+    for _ in range(3):
         assert camera.async_read(timeout_ms=1000).shape == (96, 96, 3)
-    assert time.monotonic() - began >= 4 / 20
+    assert time.monotonic() - began >= 2 / 2
     assert camera.read_latest() is camera.read_latest(), "within a period it is the same picture"
     with pytest.raises(TimeoutError):
         camera.async_read(timeout_ms=0)
@@ -102,7 +102,7 @@ def test_the_expert_reaches_its_goals(robot: SO101Sim) -> None:
         robot.send_action(expert.get_action())
         return view.read().goals >= 5
 
-    wait_until(drive, timeout_s=30, what="four goals had their time")
+    wait_until(drive, what="four goals had their time")
     seen = view.read()
     # The first goal may be half over when the expert begins.
     assert seen.hits >= seen.goals - 2
@@ -128,6 +128,6 @@ def test_it_says_when_its_goal_is_reached() -> None:
         goal = joints.to_robot_units(shown.read().goal, degrees=True)
         shown.close()
         robot.send_action(goal)
-        wait_until(lambda: robot.success(robot.get_observation()) is True, timeout_s=10)
+        wait_until(lambda: robot.success(robot.get_observation()) is True)
     finally:
         robot.disconnect()

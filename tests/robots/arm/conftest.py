@@ -43,7 +43,7 @@ class Rig:
             self.tick()
             return condition()
 
-        wait_until(tried, timeout_s=12, what=what)
+        wait_until(tried, what=what)
 
     def hear(self, kind: str) -> str:
         """Tick until there is such an event; its cause."""

@@ -43,13 +43,14 @@ def test_it_reads_what_a_hand_does(leader: Leader, power: Power) -> None:
         action = leader.read()
         return action is not None and abs(action["elbow_flex.pos"]) > 30
 
-    wait_until(pushed, timeout_s=10, what="the elbow is where it was pushed")
+    wait_until(pushed, what="the elbow is where it was pushed")
 
 
 def test_lost_answers_cost_readings(leader: Leader, power: Power) -> None:
-    power.do("drop", for_s=0.3)
+    power.do("drop")
     assert leader.read() is None
-    wait_until(lambda: leader.read() is not None, timeout_s=10)
+    power.do("mend")
+    wait_until(lambda: leader.read() is not None)
     assert not leader.lost
 
 
@@ -57,28 +58,29 @@ def test_unplugged_it_has_nothing_to_say_and_is_taken_up_again(
     leader: Leader, power: Power
 ) -> None:
     power.do("unplug")
-    wait_until(lambda: (leader.read(), leader.lost)[1], timeout_s=20, what="it is lost")
+    wait_until(lambda: (leader.read(), leader.lost)[1], what="it is lost")
     assert leader.read() is None
     power.do("replug")
-    wait_until(lambda: leader.read() is not None, timeout_s=20, what="it is back")
+    wait_until(lambda: leader.read() is not None, what="it is back")
 
 
 def test_one_with_motors_is_held_where_it_is_moved_and_let_go(leader: Leader, power: Power) -> None:
     assert leader.has_motors
     power.do("push", id=3, to=1500)
-    wait_until(lambda: abs((leader.read() or {}).get("elbow_flex.pos", 0)) > 30, timeout_s=10)
-    before = leader.read()
+    wait_until(lambda: abs((leader.read() or {}).get("elbow_flex.pos", 0)) > 30)
+    # Again, when an answer doesn't come in time.
+    before = wait_until(leader.read)
     assert before is not None
-    assert leader.hold()
+    wait_until(leader.hold)
     assert all(power.torque())
-    assert leader.read() == pytest.approx(before, abs=1.0), "it doesn't jump to an earlier goal"
-    assert leader.move(dict.fromkeys(before, 10.0))
+    held = wait_until(leader.read)
+    assert held == pytest.approx(before, abs=1.0), "it doesn't jump to an earlier goal"
+    wait_until(lambda: leader.move(dict.fromkeys(before, 10.0)))
     wait_until(
         lambda: leader.read() == pytest.approx(dict.fromkeys(before, 10.0), abs=1.5),
-        timeout_s=10,
         what="it is where it was sent",
     )
-    assert leader.let_go()
+    wait_until(leader.let_go)
     assert not any(power.torque())
 
 

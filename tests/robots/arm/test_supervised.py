@@ -124,11 +124,18 @@ def test_a_late_answer_is_thrown_away(rig: Rig) -> None:
 def test_a_position_that_cannot_be_is_not_believed_unless_it_stays(rig: Rig) -> None:
     rig.until(lambda: rig.tick() is not None, "a first reading")
     before = rig.seen["elbow_flex.pos"]
-    rig.robot.command("glitch", id=3, ticks=900)
-    for _ in range(5):
-        rig.tick()
+
+    def not_believed() -> int:
         assert rig.seen["elbow_flex.pos"] == pytest.approx(before, abs=1)
-    assert rig.arm.counts["impossible_positions"] == 1
+        return rig.arm.counts["impossible_positions"]
+
+    while not not_believed():
+        # Again, when the answer with the glitch didn't come in time.
+        rig.robot.command("glitch", id=3, ticks=900)
+        for _ in range(5):
+            rig.tick()
+            not_believed()
+    assert not_believed() == 1
     rig.robot.bus.disable_torque()
     rig.robot.command("push", id=3, to=1200)
     rig.until(lambda: abs(rig.seen["elbow_flex.pos"] - before) > 20, "a hand moved it after all")

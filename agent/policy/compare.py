@@ -63,6 +63,18 @@ class Comparison:
     def differ(self) -> bool:
         return bool(self.names or self.files or any(g.change for g in self.groups))
 
+    @property
+    def way(self) -> float:
+        """L2 norm of the whole change, in parts of the groups that it changes."""
+        changed = [group for group in self.groups if group.change]
+        whole = Group(
+            name="",
+            numbers=sum(group.numbers for group in changed),
+            norm=math.hypot(*(group.norm for group in changed)),
+            change=math.hypot(*(group.change for group in changed)),
+        )
+        return whole.relative
+
     def to_json(self) -> dict[str, Any]:
         groups = [
             asdict(g) | {"relative": g.relative if math.isfinite(g.relative) else None}

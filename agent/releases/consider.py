@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.data.open import open_info
 from agent.data.usable import Usable, usable
+from agent.policy.compare import compare
 from agent.policy.evaluate import open_loop_error
 from agent.policy.load import LoadedPolicy, set_threads
 from agent.policy.store import ModelStore, StoredModel
@@ -47,6 +48,12 @@ def consider(
     if current is not None and current.digest == candidate.digest:
         emit("release_current", reason="it is what this robot runs", **about)
         return TAKEN
+    if current is not None and (most := home.releases.max_norm):
+        way = compare(current.path, candidate.path).way
+        if not way <= most:
+            reason = f"it is {way:.3g} of the weights away, --releases.max_norm={most:g}"
+            emit("release_refused", reason=reason, norm=way, **about)
+            return REFUSED
     if pooled := pooled_of(candidate):
         _load(home, candidate, pooled)
     found = _usable(home)

@@ -33,6 +33,9 @@ class ReleasesConfig:
     # A release that the held-out episodes are too few to tell of: accept it, refuse it, or wait
     # for more episodes.
     few_episodes: str = ACCEPT
+    # Longest way of a release from the current model (L2 norm), in parts of the weights that it
+    # changes; 0: no bound.
+    max_norm: float = 0.0
     # Seconds of driving in which a release is watched and can still be rolled back by itself; 0:
     # none.
     probation_s: float = 120.0
@@ -63,6 +66,7 @@ class ReleasesConfig:
         for name, low, high in (
             ("margin", 0.0, 1.0),
             ("min_episodes", 2, 10_000),
+            ("max_norm", 0.0, 1_000.0),
             ("probation_s", 0.0, 86_400.0),
             ("guard_ticks", 0, 2_000),
             ("starved_ticks", 0, 2_000),

@@ -101,6 +101,24 @@ def test_a_worse_release_is_refused_with_its_numbers(server: Server, practised: 
     assert Order.read(practised.home.state.probation) is None
 
 
+def test_a_release_that_is_too_far_away_is_refused_unmeasured(
+    server: Server, spoiled: Robot
+) -> None:
+    before = spoiled.store.current
+    server.train(by=1e-3)
+    release = spoiled.puller.pull()
+
+    owner(spoiled, max_norm=0.5)
+    status, said = judged(spoiled, release)
+    assert (status, said["event"]) == (REFUSED, "release_refused")
+    assert said["norm"] > 0.5
+    assert "--releases.max_norm=0.5" in said["reason"]
+    assert spoiled.store.current == before
+
+    owner(spoiled, max_norm=10.0 * said["norm"])
+    assert judged(spoiled, release)[0] == TAKEN
+
+
 def test_each_episode_that_a_model_is_measured_on_is_a_sign_of_life(
     server: Server, practised: Robot
 ) -> None:

@@ -80,24 +80,18 @@ class Agent:
         self.events: list[tuple[float, dict[str, Any]]] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
+        self._ear: threading.Thread | None = None
+        self.log = Path(self._folder.name) / "log"
         self._over = threading.Event()
         self._orders: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
-        path = Path(self._folder.name) / "run.yaml"
-        path.write_text(draccus.dump(self.config), encoding="utf-8")
-        self.log = Path(self._folder.name) / "log"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "agent.cli", "run", f"--config_path={path}"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self._channel = self._connect()
-        self._channel.send("hello", role="cli", pid=os.getpid(), subscribe=True, trace=True)
-        self._ear = threading.Thread(target=self._listen, daemon=True)
-        self._ear.start()
+        try:
+            self._start()
+        except BaseException:
+            # Nobody leaves a context that was not entered.
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -106,16 +100,7 @@ class Agent:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
-        self._ear.join()
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._folder.cleanup()
+        self._end()
 
     def order(self, name: str, **args: Any) -> None:
         """An operator's command."""
@@ -135,14 +120,17 @@ class Agent:
         """How long it took, s.
 
         Raises:
-            RuntimeError: it didn't come, or the agent ended.
+            RuntimeError: it didn't come, or the agent ended or hung up.
         """
         assert self._process is not None
+        assert self._ear is not None
         began = time.monotonic()
         while not condition():
-            if self._process.poll() is not None or time.monotonic() - began > timeout_s:
+            gone = self._process.poll() is not None or not self._ear.is_alive()
+            if gone or time.monotonic() - began > timeout_s:
+                when = "control is gone" if gone else f"not within {timeout_s:.0f} s"
                 last = [(e["event"], e["cause"]) for _, e in self.events[-8:]]
-                raise RuntimeError(f"not within {timeout_s:.0f} s: {what}; events: {last}")
+                raise RuntimeError(f"{when}: {what}; events: {last}")
             time.sleep(0.01)
         return time.monotonic() - began
 
@@ -167,6 +155,34 @@ class Agent:
             return 0
         lines = text.rpartition("\n")[0].splitlines()
         return sum(json.loads(line)["event"] == kind for line in lines)
+
+    def _start(self) -> None:
+        path = Path(self._folder.name) / "run.yaml"
+        path.write_text(draccus.dump(self.config), encoding="utf-8")
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "agent.cli", "run", f"--config_path={path}"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._channel = self._connect()
+        self._channel.send("hello", role="cli", pid=os.getpid(), subscribe=True, trace=True)
+        self._ear = threading.Thread(target=self._listen, daemon=True)
+        self._ear.start()
+
+    def _end(self) -> None:
+        self._over.set()
+        if self._ear is not None:
+            self._ear.join()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._folder.cleanup()
 
     def _connect(self) -> Channel:
         assert self._process is not None

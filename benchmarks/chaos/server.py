@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.inference.servers import free_port
+from benchmarks.ports import free_port
 
 _START_S = 120.0
 
@@ -30,13 +30,13 @@ class Server:
         self.log = Path(self._folder.name) / "log"
 
     def __enter__(self) -> Self:
-        self.start()
-        until = time.monotonic() + _START_S
-        while "ready" not in self.log.read_text(errors="replace"):
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"the server doesn't start: {self.log.read_text()[-2000:]}")
-            time.sleep(0.05)
+        try:
+            self.start()
+            self._await()
+        except BaseException:
+            # Nobody leaves a context that was not entered.
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -45,8 +45,7 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.kill()
-        self._folder.cleanup()
+        self._end()
 
     def start(self) -> None:
         """Begin to start it; it takes connections when it has loaded its policy."""
@@ -65,3 +64,16 @@ class Server:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def _await(self) -> None:
+        until = time.monotonic() + _START_S
+        while "ready" not in self.log.read_text(errors="replace"):
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the server doesn't start: {self.log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self.kill()
+        self._folder.cleanup()

@@ -4,9 +4,10 @@ An agent drives an emulated arm while two processes keep both cores busy. Its st
 goes back and forth between two models; each time a worker loads the new one beside the old one,
 and takes over between two chunks. Before that the agent runs as long without a swap, under the
 same load. Every tick is judged (``judge.py``): late ones beside those without swaps, and whether
-any request was answered by two models or any action went back to an older one.
+any request was answered by two models, or any action went back to an older one: as often as models
+were swapped the acting one must have changed.
 
-The exit status is 1 where there was a violation or an action of an older model, where a tick was
+The exit status is 1 where there was a violation or another number of changes, where a tick was
 skipped during the swaps, or where the share of late ticks is more than 0.1 % of the ticks above the
 share without swaps: 0.1 % is what may be late under any load.
 """
@@ -16,19 +17,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import itertools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.inference_config import InferenceConfig
 from agent.policy.store import ModelStore
-from benchmarks.chaos.agent import Agent
+from benchmarks.chaos.agent import Agent, Traced
 from benchmarks.chaos.judge import COLUMNS, Verdict, judge
 from benchmarks.inference.job import CHUNK
 from benchmarks.inference.policies import make_policy
@@ -40,6 +42,9 @@ TOLERANCE = 0.001
 """Share of the ticks that may be late beyond the share without swaps."""
 
 _BURN = "while True: pass"
+_AFTER_S = 2.0
+"""After the last swap, longer than a chunk lasts: what would act again does so within it."""
+
 _SWAP_S = 180.0
 """Within which a worker has started; PyTorch alone takes seconds, many on busy cores."""
 
@@ -52,7 +57,7 @@ class Result:
         took: Of each swap, from the order to the first action of the new model, s.
         baseline: The ticks without swaps.
         swapping: The ticks with them.
-        back: Actions of the old model after one of the new.
+        back: Changes of the acting model that no swap asked for.
     """
 
     took: list[float]
@@ -101,15 +106,23 @@ def measure(swaps: int, baseline_s: float, cores: int) -> Result:
                 agent.ticks.clear()
                 until = time.monotonic() + baseline_s
                 agent.wait(lambda: time.monotonic() >= until, "the time without swaps")
-                begin, took, back = len(agent.ticks), [], 0
+                begin, took = len(agent.ticks), []
                 for number in range(swaps):
-                    new, at = (second, first)[number % 2], len(agent.ticks)
+                    new = (second, first)[number % 2]
                     store.promote(new, reason="the benchmark's order")
                     acts = functools.partial(_acts, agent, new.digest)
                     took.append(agent.wait(acts, "the swap", _SWAP_S))
-                    back += _back(agent, at, new.digest)
+                until = time.monotonic() + _AFTER_S
+                agent.wait(lambda: time.monotonic() >= until, "the time after the swaps")
                 ticks = list(agent.ticks)
+    back = changes(ticks) - swaps
     return Result(took, judge(ticks[:begin], CHUNK), judge(ticks[begin:], CHUNK), back)
+
+
+def changes(ticks: Sequence[Traced]) -> int:
+    """How often an action was of another model than the one before it."""
+    models = [tick.origin["digest"] for tick in ticks if tick.origin is not None]
+    return sum(new != old for old, new in itertools.pairwise(models))
 
 
 def _drives(agent: Agent) -> bool:
@@ -119,11 +132,6 @@ def _drives(agent: Agent) -> bool:
 def _acts(agent: Agent, digest: str) -> bool:
     last = agent.ticks[-1].origin if agent.ticks else None
     return last is not None and last["digest"] == digest
-
-
-def _back(agent: Agent, since: int, new: str) -> int:
-    models = [t.origin["digest"] for t in agent.ticks[since:] if t.origin is not None]
-    return sum(model != new for model in models[models.index(new) :])
 
 
 def main() -> int:
@@ -144,7 +152,7 @@ def main() -> int:
     show(("", *COLUMNS), rows, markdown=args.markdown)
     print(
         f"\na swap takes {statistics.median(result.took):.1f} s at the median, "
-        f"{max(result.took):.1f} s at most; {result.back} actions of the old model after the new"
+        f"{max(result.took):.1f} s at most; the model changed {result.back} times more than that"
     )
     print(
         f"late ticks: {100 * result.swapping.late_share:.2f} %, at most "

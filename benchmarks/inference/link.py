@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.ports import free_port
 from benchmarks.priority import nice
 from benchmarks.proxy import tell
 
@@ -29,7 +29,7 @@ class Link:
         self._folder = tempfile.TemporaryDirectory(prefix="link-")
         self._process: subprocess.Popen[str] | None = None
         self.control = Path(self._folder.name) / "control"
-        self.port = 0
+        self.port = free_port()
 
     def __enter__(self) -> Self:
         self.start()
@@ -55,7 +55,7 @@ class Link:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, on the port that it had before if it had one.
+        """Start it, on the same port each time.
 
         Raises:
             RuntimeError: it doesn't start.
@@ -74,8 +74,8 @@ class Link:
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
         if "port" not in said:
+            self.kill()
             raise RuntimeError("the proxy doesn't start")
-        self.port = int(json.loads(said)["port"])
 
     def kill(self) -> None:
         """SIGKILL, as a machine that loses its power; ``start`` brings it back."""

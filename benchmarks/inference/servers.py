@@ -13,16 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.supervisor.child import die_with_parent
+from benchmarks.ports import free_port
+
+__all__ = ["SERVERS", "armada_server", "free_port", "lerobot_server"]
 
 _START_S = 400.0
 _ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from benchmarks.chaos import kills, swaps
 from benchmarks.chaos.agent import Traced
 from benchmarks.chaos.judge import COLUMNS, Verdict, judge
@@ -66,6 +68,36 @@ def test_swaps_fail_by_a_skipped_tick_and_by_more_late_ones_than_without() -> No
     assert failed(Verdict(ticks=10_000, skipped=1))
     assert failed(Verdict(violations=["mixed"]))
     assert failed(Verdict(), back=1)
+
+
+def test_an_arm_acts_again_by_what_it_saw_since() -> None:
+    seen = [None, origin(1, 0), origin(1, 0), None, origin(2, 3), origin(2, 3)]
+    ticks = [replace(tick, heard_s=float(tick.number)) for tick in run(*seen)]
+    assert kills.acts_again(ticks, 2.5) == 1.5, "not by what was planned before"
+    assert kills.acts_again(ticks, 3.5) is None, "observed in the last tick before it"
+    assert kills.acts_again(ticks, -1.0) == 2.0
+
+
+def test_each_kill_is_answered_by_itself_or_overtaken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kills, "_LIMIT_S", 3.0)
+    nobody: Any = None
+    chaos = kills.Chaos(nobody, nobody, nobody, 0)
+    seen = [*[None] * 5, origin(1, 4), *[None] * 5, origin(2, 10), origin(3, 11)]
+    ticks = [replace(tick, heard_s=float(tick.number)) for tick in run(*seen)]
+    # Acted on at 5, at 5 after another, at 11 but too late, at 11, at 12 after a reset.
+    chaos._kills = [("proxy", at) for at in (2.5, 3.5, 5.5, 9.5, 10.5)]
+    chaos._resets = [10.6]
+    chaos._count(ticks)
+    killed = chaos.killed["proxy"]
+    assert killed.acts_again == [1.5]
+    assert (killed.overtaken, killed.unanswered, chaos.unanswered) == (3, 1, 1)
+
+
+def test_an_older_model_s_action_is_two_changes_more() -> None:
+    models = ["d", "d", "e", "d", "e", "e"]
+    ticks = run(*[origin(i, i, digest=model) for i, model in enumerate(models)], None)
+    assert swaps.changes(ticks) == 3
+    assert swaps.changes(run(None, origin(1, 1), None, origin(2, 2, digest="e"))) == 1
 
 
 def test_what_was_planned_before_a_reset_is_stale() -> None:

@@ -15,8 +15,8 @@ from tests.server.deployment import Deployment
 def test_a_superlink_that_stands_still_hangs(engine: Deployment) -> None:
     ca = Path(engine.ca)
     health = Health(engine.config.control_address, ca, silent_s=0.1, every_s=0.0)
-    assert health.answers()
-    assert not health.hangs()
+    wait_until(health.answers)
+    wait_until(lambda: not health.hangs())
 
     superlink = engine.children["superlink"]
     superlink.tell(signal.SIGSTOP)
@@ -24,7 +24,7 @@ def test_a_superlink_that_stands_still_hangs(engine: Deployment) -> None:
 
     superlink.tell(signal.SIGCONT)
     wait_until(health.answers)
-    assert not health.hangs()
+    wait_until(lambda: not health.hangs())
 
 
 def test_what_answers_in_another_language_is_no_answer() -> None:

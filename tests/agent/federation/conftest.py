@@ -51,7 +51,7 @@ class Robot:
     def configure(self, training: dict[str, Any], server: str = "") -> None:
         own = {
             "device": "cpu",
-            "training": {"min_free_gb": 0.0, **training},
+            "training": {"min_free_gb": 0.0, "max_temperature": 0.0, **training},
             "federation": {"server": server},
         }
         self.state.config.write_text(yaml.safe_dump(own))

@@ -23,6 +23,8 @@ from tests.helpers import wait_until
 from tests.server.deployment import Deployment, Robot, deployed
 from tests.server.hostile import hostile_bundle
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
@@ -64,21 +66,25 @@ def test_no_token_stands_in_a_command_line_or_an_environment(
     executor = psutil.Process(robot.executor.pid)
     seen: set[str] = set()
 
+    # A copy of the executor, down to its words and its environment.
+    own = {" ".join(executor.cmdline()), " ".join(executor.environ().values())}
+    out = tmp_path / "said.json"
+
     def note() -> bool:
         for child in executor.children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 seen.add(" ".join(child.cmdline()))
                 seen.add(" ".join(child.environ().values()))
-        return (tmp_path / "said.json").exists()
+        return out.exists()
 
-    out = tmp_path / "said.json"
-    engine.control.start_run(hostile_bundle(tmp_path / "trace", out), {})
-    wait_until(note, timeout_s=120.0)
+    while not own <= seen:
+        # It lives for a tenth of a second: another message when it was missed.
+        out.unlink(missing_ok=True)
+        engine.control.start_run(hostile_bundle(tmp_path / "trace", out), {})
+        wait_until(note, timeout_s=120.0)
 
-    # A copy of the executor, down to its words and its environment.
-    own = {" ".join(executor.cmdline()), " ".join(executor.environ().values())}
     # One that has just ended has no words.
-    assert seen - {""} == own
+    assert seen - {""} <= own
 
 
 def test_an_executor_that_is_killed_is_back_for_the_next_message(

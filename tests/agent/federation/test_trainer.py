@@ -21,7 +21,8 @@ from tests.agent.federation.arms import Arm
 from tests.agent.federation.conftest import Robot, result, wait_until
 from tests.agent.federation.forks import FORKS, run_trainer
 
-STEPS = 12
+STEPS = 60
+"""So many that it is not over before it has been killed."""
 
 Start = Callable[[Robot], ForkServerProcess]
 
@@ -77,9 +78,13 @@ def test_whatever_is_killed_the_update_is_bit_for_bit_what_it_would_have_been(
     )
 
     def after(step: int) -> int:
-        wait_until(lambda: job.checkpoint and job.progress.step > step, f"a step after {step}")
+        def reached() -> int:
+            now = job.progress.step
+            return now if job.checkpoint and now > step else 0
+
+        reached_step: int = wait_until(reached, f"a step after {step}")
         assert not job.over
-        return job.progress.step
+        return reached_step
 
     # Killed while it trains, the trainer begins another from the checkpoint …
     trainer = start(robot)

@@ -62,7 +62,7 @@ def test_a_reply_that_was_looked_at_a_moment_ago_is_no_error(grid: Grid) -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("concurrent.futures.thread._base.Future", Slow)
         asker.turn(["7"])
-        assert entered.is_set()
+        assert entered.wait(30)
         asker.turn(["7"])
     leave.set()
 

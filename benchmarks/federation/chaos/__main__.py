@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -193,17 +194,33 @@ def _outcome(name: str, whole: Fleet, disturber: Disturber) -> Outcome:
 
 
 def lost_updates(root: Path, outcome: Outcome) -> int:
-    """Updates that lie finished on a robot's disk, or that the server said it had, and that are in
-    no release."""
+    """Updates that a robot finished and the server never had, and such that the server said it had
+    and that are in no release."""
     released = {digest for release in outcome.updates for digest in release.values()}
-    finished = set()
-    for path in root.glob("robot*/training/jobs/*/result.json"):
-        finished.add(json.loads(path.read_text())["update-digest"])
-    for told in outcome.rounds:
-        for event in told["events"]:
-            if event["kind"] == "reply":
-                finished.add(event["data"]["update_digest"])
-    return len(finished - released)
+    had = [
+        event["data"]
+        for told in outcome.rounds
+        for event in told["events"]
+        if event["kind"] in ("reply", "late")
+    ]
+    arrived = {(update["robot"], update["job"]) for update in had}
+    return len(finished_jobs(root) - arrived) + len({u["update_digest"] for u in had} - released)
+
+
+def finished_jobs(root: Path) -> set[tuple[str, str]]:
+    """Robot and job of each training that came to its end, by what lies there and by the
+    trainers' logs: what was delivered, or given up, lies there no more."""
+    ends = re.compile(r"trainer\.trainer: (\S+-train-\S+) exited with status 0$")
+    done = {
+        (path.parents[3].name, path.parent.name)
+        for path in root.glob("robot*/training/jobs/*-train-*/result.json")
+    }
+    return done | {
+        (path.parents[1].name, found[1])
+        for path in root.glob("robot*/logs/trainer.log")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if (found := ends.search(line))
+    }
 
 
 @dataclass(frozen=True)

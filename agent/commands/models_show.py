@@ -73,6 +73,8 @@ def _releases(config: ListConfig, console: Console) -> int:
             _megabytes(r.delta_bytes) if r.delta_bytes else "", role.get(r.digest, ""),
         )  # fmt: skip
     console.print(table)
+    if releases and releases[0].version > 1:
+        console.print("These are the newest; of an older one: armada models show N --server=…")
     return 0
 
 

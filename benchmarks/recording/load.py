@@ -5,7 +5,7 @@ many threads as there are cores, is asked without pause at the worker's niceness
 Armada's recorder process, fed as control feeds it; LeRobot's data set with its streaming encoder,
 fed in the loop's own thread as ``lerobot-record`` does. The same pictures, ticks and encoder
 settings, and each at its own priorities: Armada's loop at −10 and its recorder at the supervisor's
-niceness, LeRobot's one process at 0.
+niceness, LeRobot's one process at 0, and once more at −10, which it doesn't give itself.
 
 True size needs the VLM's tokenizer from the hub or its cache (``HF_HUB_CACHE``); the tiny policy
 needs nothing, and keeps one core busy rather than two.
@@ -214,7 +214,11 @@ def main() -> int:
         scene = Scene(*SIZE)
         scene.load(Path(folder) / "pictures")
         policy = None if args.idle else make_policy(Path(folder) / "policy", args.size)
-        for name, run, priority in (("Armada", run_ours, -10), ("LeRobot", run_theirs, 0)):
+        for name, run, priority in (
+            ("Armada", run_ours, -10),
+            ("LeRobot", run_theirs, 0),
+            ("LeRobot, at Armada's priority", run_theirs, -10),
+        ):
             (Path(folder) / name).mkdir()
             with thinking(policy, scene, cores) as chunks, nice(priority):
                 began = time.monotonic()

@@ -28,6 +28,8 @@ from agent.policy.store import ModelStore
 from robots.emulator.joints import NAMES
 from tests.helpers import free_port, wait_until
 
+pytestmark = pytest.mark.timeout(900)
+
 TASK = "reach the red goal"
 
 
@@ -125,7 +127,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         for process in reversed(processes):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait(60)
+                process.wait(150)
 
 
 def goes_on(host: Host, before: dict[str, Any]) -> None:
@@ -151,17 +153,28 @@ def test_the_policy_worker(host: Host) -> None:
 
 def test_the_recorder_in_the_middle_of_an_episode(host: Host) -> None:
     order(host.state, "source", {"name": "teleop"})
-    order(host.state, "record_start", {"episodes": 2})
-    wait_until(lambda: host.status()["episodes"] >= 1, timeout_s=120, what="one episode is saved")
-    wait_until(lambda: host.status()["recording"], timeout_s=60, what="the next is being recorded")
+    order(host.state, "record_start", {"episodes": 1000})
+
+    def amid() -> bool:
+        status = host.status()
+        return bool(status["episodes"] >= 1 and status["recording"])
+
+    wait_until(amid, timeout_s=120, what="one episode is saved, the next is being recorded")
     before = host.status()
     os.kill(host.child("agent.recorder"), signal.SIGKILL)
     goes_on(host, before)
     wait_until(lambda: host.events("recorder_lost"), what="the loss is said")
+    saved = len(host.events("episode_saved"))
     wait_until(
-        lambda: host.events("recording_done") and not host.status()["unsaved_episodes"],
+        lambda: len(host.events("episode_saved")) > saved,
         timeout_s=120,
-        what="the episode is recorded again, beside what was recovered of it",
+        what="episodes are recorded again, beside what was recovered of the one that was lost",
+    )
+    order(host.state, "record_stop", {})
+    wait_until(
+        lambda: not host.status()["recording"] and not host.status()["unsaved_episodes"],
+        timeout_s=120,
+        what="all are saved",
     )
     dataset = LeRobotDataset("local/x", root=host.state.default_dataset)
     assert dataset.num_episodes == host.status()["episodes"] >= 2
@@ -241,7 +254,7 @@ def test_sigterm_parks_saves_and_ends(host: Host) -> None:
     wait_until(lambda: host.status()["recording"], timeout_s=120, what="an episode is open")
     wait_until(lambda: host.status()["frames"] > 0)
     host.agent.send_signal(signal.SIGTERM)
-    assert host.agent.wait(60) == 0
+    assert host.agent.wait(150) == 0
     assert host.events("finished")
     assert not host.state.control_socket.exists() or host.agent.poll() == 0
     LeRobotDataset("local/x", root=host.state.default_dataset)

@@ -46,7 +46,7 @@ class Rig:
 
     def cli(self, *words: str) -> str:
         command = [sys.executable, "-m", "agent.cli", *words, f"--state_dir={self.state.root}"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=150)
         return done.stdout
 
     def back(self, pid: int) -> dict[str, Any] | None:
@@ -102,4 +102,4 @@ def running(power: Power, folder: Path, *words: str) -> Iterator[Rig]:
             for process in psutil.Process(agent.pid).children(recursive=True):
                 process.send_signal(signal.SIGCONT)
             agent.send_signal(signal.SIGTERM)
-            agent.wait(60)
+            agent.wait(150)

@@ -83,7 +83,7 @@ class Server:
                         return {"cause": entry.cause, **json.loads(entry.data_json)}
             return None
 
-        decision = wait_until(found, timeout_s=150, what=f"{event} of release {version}")
+        decision = wait_until(found, timeout_s=500, what=f"{event} of release {version}")
         assert decision is not None
         return decision
 
@@ -153,7 +153,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def robot(server: Server, tmp_path: Path) -> Iterator[Robot]:
     robot = Robot(StateDir(tmp_path / "left"), tmp_path / "log")
     command = [
-        *(sys.executable, "-m", "agent.cli", "run", "--robot.type=so101_sim", "--robot.id=left"),
+        *(sys.executable, "-m", "agent.cli", "run", "--robot.type=so101_sim"),
+        f"--robot.id=left{os.getpid()}",
+        "--name=left",
         f"--robot.cameras={{{CAMERA}: {{type: so101_scene, width: {SIZE}, height: {SIZE}}}}}",
         f"--policy.path={tmp_path / 'policy'}",
         "--task=reach",
@@ -176,13 +178,13 @@ def robot(server: Server, tmp_path: Path) -> Iterator[Robot]:
         over.set()
         ear.join()
         agent.send_signal(signal.SIGTERM)
-        agent.wait(60)
+        agent.wait(150)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_releases_earn_their_place_and_the_server_sees_it(server: Server, robot: Robot) -> None:
     base = server.base.digest
-    wait_until(lambda: robot.acted[base] > 3 * FPS, timeout_s=150, what="the arm is driven")
+    wait_until(lambda: robot.acted[base] > 3 * FPS, timeout_s=500, what="the arm is driven")
 
     # One that passes, since there are no episodes to compare it on, and drives against the guard.
     wild = server.release(1e4)
@@ -192,12 +194,18 @@ def test_releases_earn_their_place_and_the_server_sees_it(server: Server, robot:
     assert decision["cause"].startswith("the guard changed its actions ")
     usual, window = decision["usual"], decision["window"]
     assert window["trips"] / window["ticks"] > 0.5 > 5 * usual["trips"] / usual["ticks"]
-    assert 0 < robot.acted[wild["digest"]] <= CHUNK, "within one chunk"
+    assert window["ticks"] <= CHUNK, "within one chunk"
     assert robot.store.current is not None
     assert robot.store.current.digest == base
-    driven = robot.acted[base]
-    wait_until(lambda: robot.acted[base] > driven + FPS, what="the model before drives")
-    assert robot.acted[wild["digest"]] <= CHUNK
+
+    def base_drives() -> int:
+        """Ticks that acted on the wild one, once the one before has driven for a second more."""
+        driven = robot.acted[base]
+        wait_until(lambda: robot.acted[base] > driven + FPS, what="the model before drives")
+        return robot.acted[wild["digest"]]
+
+    wait_until(lambda: robot.acted[wild["digest"]], what="that is seen here")
+    assert base_drives() == base_drives(), "and never again"
 
     # One that is worse on the robot's episodes, now that it has some.
     make_dataset(robot.state.default_dataset, episodes=21, frames=8)

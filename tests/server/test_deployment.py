@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -17,6 +18,8 @@ from agent.supervisor.words import last_error
 from robots.errors import FederationError
 from tests.helpers import wait_until
 from tests.server.deployment import START_S, Deployment
+
+pytestmark = pytest.mark.timeout(900)
 
 AHEAD_S = 3600
 
@@ -129,7 +132,10 @@ def test_a_wrong_clock_is_named_with_its_remedy(deployment: Deployment) -> None:
 
     assert ended.status == REFUSED
     why = last_error(log)
-    assert "its clock is 3599" in why or "its clock is 3600" in why
+    found = re.search(r"its clock is (\d+)", why)
+    assert found is not None, why
+    # How long a reply is on its way is part of it.
+    assert AHEAD_S - 1 <= int(found[1]) <= AHEAD_S + 60
     assert "timedatectl set-ntp true" in why
 
 

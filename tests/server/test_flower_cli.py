@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from server.flower_cli import write_connection
 from tests.helpers import wait_until
 from tests.server.deployment import Deployment
+
+pytestmark = pytest.mark.timeout(900)
 
 _PYPROJECT = """\
 [project]

@@ -156,7 +156,8 @@ def test_what_can_not_be_answered_in_time_is_told_so_and_when_to_come_back(model
 
     with pytest.raises(ShedError) as shed:
         put(slow, "second", ask(2), left_s=15.0)
-    assert 4.0 < shed.value.retry_after_s <= 5.1
+    # And what passed between the two.
+    assert 4.0 < shed.value.retry_after_s < 15.0
     put(slow, "second", ask(2), left_s=25.0)
 
 

@@ -116,6 +116,11 @@ def _fastest(loaded: LoadedPolicy, precision: str) -> str:
         return "torch"
     if loaded.device != "cpu" or precision != "exact":
         return "smolvla-torch"
+    if _has_bf16_units():
+        logger.info(
+            "this processor has bf16 units: --inference.precision=bf16 is faster on it than exact, "
+            "at a relative error of 0.3 % (docs/engines.md)"
+        )
     missing = _missing()
     if missing:
         logger.warning(
@@ -170,6 +175,12 @@ def _onnx(loaded: LoadedPolicy, precision: str, threads: int) -> Engine:
         # The runtime finds one scale for all that a product reads, whosever it is.
         independent=exact,
     )
+
+
+def _has_bf16_units() -> bool:
+    """Those of x86; whether others gain by theirs wasn't measured."""
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
 def _has_compiler() -> bool:

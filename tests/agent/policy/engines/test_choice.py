@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from agent.policy.engines import choice
@@ -31,6 +32,22 @@ def test_auto_is_the_fastest_exact_one(fresh: LoadedPolicy) -> None:
     engine = choose_engine(fresh)
 
     assert (engine.name, engine.exact) == ("onnx", True)
+
+
+@pytest.mark.parametrize("unit", ["avx512_bf16", "amx_bf16", "avx2"])
+def test_where_bf16_is_faster_the_log_says_so_and_what_it_costs(
+    fresh: LoadedPolicy,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    unit: str,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x", unit: True})
+    with caplog.at_level(logging.INFO):
+        choose_engine(fresh, name="smolvla-torch")
+        assert choose_engine(fresh).name == "onnx"
+    told = caplog.text.count("--inference.precision=bf16 is faster")
+    assert told == (unit != "avx2"), "once, by auto"
+    assert ("error of 0.3 %" in caplog.text) == (unit != "avx2")
 
 
 @pytest.mark.usefixtures("without_extra")

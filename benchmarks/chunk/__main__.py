@@ -3,8 +3,9 @@
 LeRobot as published and cast to fp32, and each of our engines, take turns on the same weights,
 observation and noise, each in a process of its own so that peak memory is its own; one computes at
 a time. Printed are medians, ratios to both of LeRobot's, seconds by stage, the error against
-LeRobot in fp32 in parts of the range of its actions, and the fraction of the machine's own rate of
-fp32 products that is reached, counting the operations of LeRobot's way. CPU seconds say more than
+LeRobot in fp32 in parts of the range of its actions, and the fraction that is reached of the rate
+of a large product in the contender's own runtime and type (``rates.py``), counting the operations
+of LeRobot's way. CPU seconds say more than
 seconds on a machine that does other things as well, with ``--threads 1``: torch's threads spin
 while they wait for one another.
 
@@ -21,7 +22,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.chunk import problem
-from benchmarks.chunk.contender import AS_PUBLISHED, FP32, OURS
+from benchmarks.chunk import problem, rates
+from benchmarks.chunk.contender import AS_PUBLISHED, FP32, OURS, RATES
 
 _STAGES = ("vision_s", "prefix_s", "steps_s")
 
@@ -85,10 +85,12 @@ class Contender:
 def main() -> None:
     """Measure and print."""
     args = _parse()
-    gflops = _gemm_rate(args.threads)
+    names = args.only or (AS_PUBLISHED, FP32, *OURS)
+    measured = rates.measure((RATES[name] for name in names), args.threads)
+    products = ", ".join(f"{kind} {gflops:.0f}" for kind, gflops in measured.items())
     print(
         f"{platform.machine()}, {_cpu()}, {args.threads} threads; torch {torch.__version__}; "
-        f"fp32 products {gflops:.0f} GFLOP/s; load before {os.getloadavg()[0]:.1f}; "
+        f"products in GFLOP/s: {products}; load before {os.getloadavg()[0]:.1f}; "
         f"{args.size} size, {args.chunks} chunks each"
         f"{', outliers planted' if args.outliers else ''}\n"
     )
@@ -99,7 +101,7 @@ def main() -> None:
             )
             contenders: list[Contender] = []
             try:
-                for name in args.only or (AS_PUBLISHED, FP32, *OURS):
+                for name in names:
                     contenders.append(Contender.start(name, folder, args.threads))
                 for seed in range(args.chunks):
                     for contender in contenders:
@@ -107,10 +109,12 @@ def main() -> None:
             finally:
                 for contender in contenders:
                     contender.end()
-        _print(cameras, contenders, gflops, args.markdown)
+        _print(cameras, contenders, measured, args.markdown)
 
 
-def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: bool) -> None:
+def _print(
+    cameras: int, contenders: list[Contender], measured: dict[str, float], markdown: bool
+) -> None:
     by_name = {contender.name: contender for contender in contenders}
     exact = by_name[FP32]
     flops = exact.ready["flops"]
@@ -119,7 +123,7 @@ def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: b
     print(f"{cameras} camera{'s' * (cameras > 1)}: {total / 1e9:.0f} GFLOP ({counted})\n")
     rows = [
         ("", "s/chunk", "CPU s", "vision", "prefix", "steps", "× as published", "× fp32",
-         "‖error‖/‖actions‖", "error RMS", "error max", "of fp32 rate", "peak GB", "ready s")
+         "‖error‖/‖actions‖", "error RMS", "error max", "of own rate", "peak GB", "ready s")
     ]  # fmt: skip
     for contender in contenders:
         took = contender.median("s")
@@ -136,7 +140,7 @@ def _print(cameras: int, contenders: list[Contender], gflops: float, markdown: b
                 f"{relative:.1e}",
                 f"{rms:.1e}",
                 f"{largest:.1e}",
-                f"{total / took / gflops / 1e9:.0%}",
+                f"{total / took / measured[RATES[contender.name]] / 1e9:.0%}",
                 f"{max(answer['peak'] for answer in contender.answers) / 1e9:.2f}",
                 f"{contender.ready['ready_s']:.1f}",
             )
@@ -164,19 +168,6 @@ def _error(contender: Contender, exact: Contender) -> tuple[float, float, float]
         float(np.sqrt((difference**2).mean()) / spread),
         float(np.abs(difference).max() / spread),
     )
-
-
-def _gemm_rate(threads: int) -> float:
-    """GFLOP/s of a large product in fp32, the best of several."""
-    torch.set_num_threads(threads)
-    size = 2048
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    best = float("inf")
-    for _ in range(8):
-        began = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best / 1e9
 
 
 def _cpu() -> str:

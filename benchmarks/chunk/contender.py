@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from agent.policy.engines.choice import use_engine
 from agent.policy.load import load_policy, read_config
-from benchmarks.chunk import problem
+from benchmarks.chunk import problem, rates
 
 AS_PUBLISHED, FP32 = "LeRobot, as published (bf16)", "LeRobot, fp32"
 OURS = {
@@ -33,6 +33,17 @@ OURS = {
     "onnx": ("onnx", "exact"),
     "onnx, 8 bits": ("onnx", "8bit"),
 }
+
+RATES = {
+    AS_PUBLISHED: rates.TORCH_BF16,
+    FP32: rates.TORCH_FP32,
+    "smolvla-torch": rates.TORCH_FP32,
+    "smolvla-compiled": rates.TORCH_FP32,
+    "smolvla-torch, bf16": rates.TORCH_BF16,
+    "onnx": rates.ONNX_FP32,
+    "onnx, 8 bits": rates.ONNX_8BIT,
+}
+"""What each contender's products could reach. Some of a contender's are of another kind."""
 
 Chunk = Callable[[torch.Tensor], tuple[torch.Tensor, dict[str, float]]]
 

@@ -63,7 +63,7 @@ class Fleet:
         argv = ["start", f"--server={self.address}", "--json=true", *flags]
         code = "import sys; from server.commands.round import main; sys.exit(main(sys.argv[1:]))"
         done = subprocess.run(
-            [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=400
+            [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=600
         )
         events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         assert events, done.stderr

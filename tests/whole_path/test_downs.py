@@ -16,6 +16,8 @@ from benchmarks.rig import Power
 from tests.helpers import wait_until
 from tests.whole_path.rig import Rig, running
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def power() -> Iterator[Power]:

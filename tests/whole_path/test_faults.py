@@ -194,7 +194,7 @@ def test_the_broker(host: Host) -> None:
         found = fleet_status("127.0.0.1", host.broker, "default", wait_s=5)
         return [s.robot for s in found if s.state == "running"] == ["arm"]
 
-    wait_until(answers, timeout_s=30, what="the robot is there again")
+    wait_until(answers, what="the robot is there again")
 
 
 def test_the_link(host: Host) -> None:

@@ -152,7 +152,8 @@ HELLOS = st.builds(
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(data=st.lists(st.binary(max_size=64) | MESSAGES | VALUES.map(packed), max_size=6))
 def test_a_stranger_may_say_anything(bench: Bench, data: list[bytes]) -> None:
@@ -160,7 +161,8 @@ def test_a_stranger_may_say_anything(bench: Bench, data: list[bytes]) -> None:
 
 
 @settings(
-    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=500,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(hello=HELLOS, data=st.lists(MESSAGES, max_size=5))
 def test_a_peer_that_is_known_may_say_anything(

@@ -228,9 +228,9 @@ def test_one_that_hangs_is_killed_and_tried_again(
 def test_one_that_says_that_it_is_alive_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.link.releases._SILENT_S", 3.0)
+    monkeypatch.setattr("agent.link.releases._SILENT_S", 6.0)
     alive = """print('{"event": "alive"}', flush=True)"""
-    pulls = Alone(tmp_path, f"[({alive}, time.sleep(0.5)) for _ in range(8)]")
+    pulls = Alone(tmp_path, f"[({alive}, time.sleep(0.5)) for _ in range(16)]")
     pulls.until((tmp_path / "releases.json").exists)
     assert len(pulls.asked) == 1
     assert pulls.causes == []

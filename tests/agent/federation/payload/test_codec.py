@@ -45,7 +45,7 @@ def moved(seed: int, reach: float = 1e-3) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), reach=st.sampled_from([1e-6, 1e-4, 1e-2, 1.0, 100.0]))
 def test_the_change_arrives_to_the_precision_of_its_encoding(
     encoding: str, seed: int, reach: float

@@ -40,7 +40,7 @@ def of(frames: NDArray[np.float64]) -> dict[str, Sums]:
     return {STATE: sums, ACTION: sums}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 1000),
     frames=st.lists(st.integers(1, 40), min_size=1, max_size=5),

@@ -18,7 +18,7 @@ demo: setup ## The whole path on emulated arms; DATASET=path takes a recorded da
 
 test: setup ## All tests, with coverage
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS); status=$$?; \
+	@$(PY) -m coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS); status=$$?; \
 	  $(PY) -m coverage combine --quiet && $(PY) -m coverage report --skip-covered --sort=cover $(PART) > coverage.txt; covered=$$?; \
 	  grep '^TOTAL' coverage.txt; \
 	  if [ $$covered -ne 0 ]; then cat coverage.txt; echo "coverage is below what pyproject.toml asks for"; fi; \

@@ -14,6 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -24,6 +25,9 @@ from server.broker import await_broker, broker_spec
 from tests.helpers import free_port, wait_until
 
 HOST = "127.0.0.1"
+
+QUICK = pytest.mark.parametrize("link", [{"keepalive_s": 1}], indirect=True)
+"""Who is silent for a second is taken for dead. On a busy host a link that is well may be."""
 
 
 class Broker:

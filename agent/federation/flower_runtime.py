@@ -15,8 +15,9 @@ private part                           what for
 ``push_task_output``                   the end of a task
 ``HeartbeatSender`` and its function   a task without a heartbeat is given up by the SuperNode
 ``add_exit_handler``                   to be asked before Flower ends the SuperNode's process
-2 functions of the SuperNode's loop    wrapped, to know whether it still comes round, and to send
-                                       answers that it would keep until the next question
+2 functions of the SuperNode's loop    wrapped, to know whether it still comes round, to send answers
+                                       that it would keep until the next question, and to end the
+                                       task of a message whose run ends (``RunNotRunningException``)
 =====================================  =========================================================
 """
 
@@ -44,6 +45,7 @@ from flwr.supercore.interceptors import (
     SuperExecAuthHttpInterceptor,
 )
 from flwr.supercore.retry import make_simple_http_retry_invoker
+from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
@@ -191,9 +193,10 @@ def watch_loop(alive: Callable[[], None], waits: Callable[[], None]) -> None:
     """Be told how the loop of the SuperNode in this process gets on, and keep it from lagging.
 
     A message whose run ends while it is being received is dropped by the loop, but its task isn't:
-    the answer to that is sent in place of the next one, which then waits for another question, and
-    so it goes on until the SuperNode is started again. Here what is ready is sent whenever there is
-    nothing to receive.
+    its executor waits two hours for arrays that never come, and answers nothing meanwhile. Here that
+    is a message that could not be received, of which the loop ends the task. What such a run had
+    answered before would be sent in place of the next answer, which then waits for another question,
+    and so on; here what is ready is sent whenever there is nothing to receive.
 
     Args:
         alive: Called after each answer of the SuperLink.
@@ -213,7 +216,18 @@ def watch_loop(alive: Callable[[], None], waits: Callable[[], None]) -> None:
 
         return then
 
+    def plainly(call: Callable[..., Any]) -> Callable[..., Any]:
+        def then(*args: Any, **named: Any) -> Any:
+            try:
+                return call(*args, **named)
+            except RunNotRunningException as error:
+                raise FederationError("the run ended while its message was received") from error
+
+        return then
+
     def pulls(**named: Any) -> int | None:
+        for name in ("pull_object", "confirm_message_received"):
+            named[name] = plainly(named[name])
         run: int | None = told(pull)(**named)
         if run is None and sending and (ready := named["state"].get_messages(is_reply=True)):
             push(**{**sending, "state": _Ready(named["state"], ready)})

@@ -15,9 +15,9 @@ private part                           what for
 ``push_task_output``                   the end of a task
 ``HeartbeatSender`` and its function   a task without a heartbeat is given up by the SuperNode
 ``add_exit_handler``                   to be asked before Flower ends the SuperNode's process
-2 functions of the SuperNode's loop    wrapped, to know whether it still comes round, to send answers
-                                       that it would keep until the next question, and to end the
-                                       task of a message whose run ends (``RunNotRunningException``)
+2 functions of the SuperNode's loop    wrapped, to know whether it still comes round, to send
+                                       answers that it would keep until the next question
+``RunNotRunningException``             passes by what ends a task; wrapped so that it doesn't
 =====================================  =========================================================
 """
 
@@ -193,10 +193,10 @@ def watch_loop(alive: Callable[[], None], waits: Callable[[], None]) -> None:
     """Be told how the loop of the SuperNode in this process gets on, and keep it from lagging.
 
     A message whose run ends while it is being received is dropped by the loop, but its task isn't:
-    its executor waits two hours for arrays that never come, and answers nothing meanwhile. Here that
-    is a message that could not be received, of which the loop ends the task. What such a run had
-    answered before would be sent in place of the next answer, which then waits for another question,
-    and so on; here what is ready is sent whenever there is nothing to receive.
+    its executor waits two hours for arrays that never come, and answers nothing meanwhile. Here
+    that is a message that could not be received, of which the loop ends the task. An answer of such
+    a run would be sent in place of the next one, which then waits for another question, and so on;
+    here what is ready is sent whenever there is nothing to receive.
 
     Args:
         alive: Called after each answer of the SuperLink.

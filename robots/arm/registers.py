@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import termios
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,11 @@ cut short is an IndexError, an unplugged port is a termios.error."""
 _SUCCESS = 0
 """The SDK's COMM_SUCCESS."""
 
-_TRIES = 3
+_PAUSES_S = (0.02, 0.08, 0.32)
+"""Between attempts. A host that is busy misses answers, and several in a row when it is asked again
+at once: who has slept gets a core before who has waited busily, as the SDK does."""
+
+_TRIES = 1 + len(_PAUSES_S)
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,17 @@ def is_feetech(bus: Any) -> bool:
     return isinstance(bus, FeetechMotorsBus)
 
 
+def _attempts(tries: int = _TRIES) -> Iterator[int]:
+    """Numbers down to 0, for the last one."""
+    for left in reversed(range(tries)):
+        yield left
+        if left:
+            time.sleep(_PAUSES_S[min(tries - 1 - left, len(_PAUSES_S) - 1)])
+
+
 def answers(bus: Any, servo_id: int, tries: int = _TRIES) -> bool:
     """Whether a servo of that id answers a ping, alarm or not."""
-    for _ in range(tries):
+    for _ in _attempts(tries):
         # The SDK indexes into an answer that was cut short.
         with contextlib.suppress(IndexError):
             _, result, _ = bus.packet_handler.ping(bus.port_handler, servo_id)
@@ -65,7 +78,7 @@ def read(bus: Any, motor: str, register: str) -> Reading | None:
     address, size = bus.model_ctrl_table[described.model][register]
     handler = bus.packet_handler
     ask = handler.read1ByteTxRx if size == 1 else handler.read2ByteTxRx
-    for _ in range(_TRIES):
+    for _ in _attempts():
         with contextlib.suppress(IndexError):
             value, result, alarms = ask(bus.port_handler, described.id, address)
             if result == _SUCCESS:
@@ -106,10 +119,10 @@ def persistently[T](ask: Callable[[], T]) -> T:
     Raises:
         BUS_ERRORS: the last of a few attempts failed too.
     """
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(*BUS_ERRORS):
+    for left in _attempts():
+        with contextlib.suppress(*(BUS_ERRORS if left else ())):
             return ask()
-    return ask()
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextlib.contextmanager

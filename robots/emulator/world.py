@@ -45,9 +45,11 @@ class World:
 
 
 def folder(robot_id: str) -> Path:
-    """Where the emulated arm of that id has its port and its world: one per user and id."""
+    """Where the emulated arm of that id has its port and its world: one per user and id. In memory
+    where there is a folder in memory: on a disk the physics would wait for what others write."""
     name = re.sub(r"[^\w.-]", "_", robot_id or "default")
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    shm = Path("/dev/shm")
+    base = shm if shm.is_dir() and os.access(shm, os.W_OK) else Path(tempfile.gettempdir())
     return base / f"armada-{os.getuid()}" / "sim" / name
 
 

@@ -7,10 +7,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from agent.recorder.scheduling import no_realtime
 
@@ -31,17 +32,29 @@ settings.load_profile("armada")
 SHARED = Path(os.environ.get("ARMADA_SHARED", Path(__file__).parents[2] / "shared"))
 
 
-LONGEST_FIRST = (
+WAITING = (
     "tests/server/rounds/test_on_flower.py",
     "tests/server/test_whole_path.py",
-    "tests/whole_path/",
     "tests/server/simulation/test_engine.py",
+    "tests/server/test_deployment.py",
+    "tests/server/test_flower_cli.py",
+    "tests/server/test_nodes.py",
+    "tests/server/test_broker.py",
+    "tests/agent/federation/test_executor.py",
+    "tests/agent/link/",
+)
+"""They wait for Flower's processes and for brokers, and hardly compute: one worker has all of them,
+one after the other, beside which two others keep two cores busy."""
+
+LONGEST_FIRST = (
+    *WAITING,
+    "tests/whole_path/",
+    "tests/benchmarks/",
     "tests/robots/arm/test_matrix.py",
     "tests/agent/calibrate/",
     "tests/agent/policy/",
     "tests/agent/demo/",
     "tests/robots/test_mujoco.py",
-    "tests/agent/link/",
 )
 """Whole files go to one worker each: a long one that begins last keeps the other worker idle."""
 
@@ -53,6 +66,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((i for i, p in enumerate(LONGEST_FIRST) if item.nodeid.startswith(p)), 99)
 
     items.sort(key=rank)
+
+
+class _Scheduling(LoadFileScheduling):
+    """Whole files, and those that wait all to the worker that has the first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return WAITING[0] if nodeid.startswith(WAITING) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    """Instead of ``--dist loadfile``'s own."""
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

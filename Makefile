@@ -4,6 +4,8 @@
 
 PY := .venv/bin/python
 TESTS ?= tests
+# Three are quicker, and ask more of tests on emulated servos.
+WORKERS ?= 2
 # A part of the tests covers a part of the code: only all of them are held to pyproject.toml's limit.
 PART := $(if $(filter-out tests,$(TESTS)),--fail-under=0)
 
@@ -18,7 +20,7 @@ demo: setup ## The whole path on emulated arms; DATASET=path takes a recorded da
 
 test: setup ## All tests, with coverage
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS); status=$$?; \
+	@$(PY) -m coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS); status=$$?; \
 	  $(PY) -m coverage combine --quiet && $(PY) -m coverage report --skip-covered --sort=cover $(PART) > coverage.txt; covered=$$?; \
 	  grep '^TOTAL' coverage.txt; \
 	  if [ $$covered -ne 0 ]; then cat coverage.txt; echo "coverage is below what pyproject.toml asks for"; fi; \

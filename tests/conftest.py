@@ -44,7 +44,7 @@ WAITING = (
     "tests/agent/link/",
 )
 """They wait for Flower's processes and for brokers, and hardly compute: one worker has all of them,
-one after the other, beside which two others keep two cores busy."""
+one after the other, beside which others keep the cores busy."""
 
 LONGEST_FIRST = (
     *WAITING,

@@ -156,6 +156,9 @@ class ControlLoop:
                 observation = self._observe()
                 if observation is not None:
                     self._drive(tick, observation)
+                else:
+                    # A bus that didn't answer in time is no tick that was lost.
+                    self._trace(tick, None)
                 self._hear_arm()
                 self._report()
                 self._lifetime()
@@ -190,12 +193,13 @@ class ControlLoop:
             paused=self.corrections.paused,
         )
 
-    def _trace(self, at: Tick, step: Step) -> None:
+    def _trace(self, at: Tick, step: Step | None) -> None:
         """Each tick and where its action came from, for whoever asked for it in its hello."""
         if self._peers is None or not self._peers.traced:
             return
         taken = self.driver.source.taken if isinstance(self.driver.source, PolicySource) else None
-        acted = taken if taken is not None and step.proposal is taken.action else None
+        drove = step is not None and taken is not None and step.proposal is taken.action
+        acted = taken if drove else None
         self._peers.publish(
             "tick",
             {

@@ -12,6 +12,7 @@ same: ``salvage`` reads the folder, and what it finds goes into the data set.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Mapping
@@ -61,16 +62,15 @@ class OpenEpisode:
         for above in (folder.parent, folder.parent.parent):
             sync(above)
         self._cameras: list[Camera] = []
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(remove, folder)
             self._journal = Journal(folder / JOURNAL, header)
+            undo.callback(self._journal.close)
             for spec in header.layout.images:
                 sink = self._sink(spec.key, spec.height, spec.width)
                 self._cameras.append(Camera(spec.key, sink, spec.shape))
-        except BaseException:
-            for camera in self._cameras:
-                camera.drop()
-            remove(folder)
-            raise
+                undo.callback(self._cameras[-1].drop)
+            undo.pop_all()
         self._last: Row | None = None
         self._error: OSError | None = None
         self._over = threading.Event()

@@ -50,13 +50,14 @@ def pull(repo_id: str, root: Path, *, revision: str = "") -> DatasetInfo:
     with talking(repo_id):
         wanted = revision or _newest(repo_id)
         commit = str(HfApi().dataset_info(repo_id, revision=wanted).sha)
+        files = {*HfApi().list_repo_files(repo_id, repo_type="dataset", revision=commit)}
         with recording(root):
             # An episode that is saved and not in its place yet belongs to what is there.
             Staging(root).recover()
             if (root / "meta" / "info.json").is_file():
                 _refuse_loss(root, hub_marks(repo_id, commit))
             coming = root.parent / f".{root.name}.pull"
-            _begin(root, coming)
+            _begin(root, coming, files)
             snapshot_download(
                 repo_id,
                 repo_type="dataset",
@@ -65,7 +66,7 @@ def pull(repo_id: str, root: Path, *, revision: str = "") -> DatasetInfo:
                 local_dir=coming,
                 allow_patterns=list(_FILES),
             )
-            _put_in_place(coming, root)
+            _put_in_place(coming, root, files)
     return open_info(root)
 
 
@@ -76,12 +77,18 @@ def default_root(repo_id: str) -> Path:
     return Path(HF_LEROBOT_HOME) / repo_id
 
 
-def _begin(root: Path, coming: Path) -> None:
-    """What is there needn't come; what an earlier pull left goes on."""
+def _begin(root: Path, coming: Path, files: set[str]) -> None:
+    """What is there needn't come; what an earlier pull left goes on.
+
+    Args:
+        root: The data set.
+        coming: Where it comes together.
+        files: What the hub has; nothing else is touched, whatever an earlier pull was of.
+    """
     coming.mkdir(parents=True, exist_ok=True)
     for path in sorted(root.rglob("*")):
         target = coming / path.relative_to(root)
-        if not path.is_file() or target.exists():
+        if not _of(path.relative_to(root), files) or not path.is_file() or target.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.relative_to(root).parts[0] == _NOTES:
@@ -94,9 +101,15 @@ def _begin(root: Path, coming: Path) -> None:
         path.unlink()
 
 
-def _put_in_place(coming: Path, root: Path) -> None:
+def _of(name: Path, files: set[str]) -> bool:
+    """Whether a file is one of the hub's, or what is known of them."""
+    return name.as_posix() in files or name.parts[0] == _NOTES
+
+
+def _put_in_place(coming: Path, root: Path, files: set[str]) -> None:
     """In the order in which a recorder does, so that the data set opens between any two files."""
-    names = [str(path.relative_to(coming)) for path in coming.rglob("*") if path.is_file()]
+    there = [path.relative_to(coming) for path in coming.rglob("*") if path.is_file()]
+    names = [str(name) for name in there if _of(name, files)]
     with writing(root, patience_s=PATIENCE_S):
         for name in sorted(sorted(names), key=turn):
             sync(coming / name)

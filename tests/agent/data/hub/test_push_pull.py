@@ -196,6 +196,24 @@ def test_a_killed_pull_of_what_was_added_leaves_what_was_there(
     assert data_of(back) == data_of(root)
 
 
+def test_what_a_killed_pull_of_something_else_left_is_not_put_in_place(
+    root: Path, hub: Hub, tmp_path: Path
+) -> None:
+    push(root)
+    back = tmp_path / "back"
+    left = tmp_path / ".back.pull" / "data" / "chunk-000" / "file-007.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of another data set")
+    back.mkdir()
+    (back / "notes.txt").write_text("the owner's")
+
+    assert pull(back) == 0
+
+    assert data_of(back) == data_of(root)
+    assert (back / "notes.txt").read_text() == "the owner's"
+    assert not left.exists()
+
+
 def test_an_episode_that_waits_to_be_put_in_place_is_not_lost_to_a_pull(
     root: Path, hub: Hub, tmp_path: Path
 ) -> None:

@@ -7,9 +7,8 @@ the name beside it: the name of a node is never the robot's own word.
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,9 +17,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.policy.atomic import alone, write_text
+from agent.policy.atomic import write_text
 from robots.errors import ConfigError
 from robots.names import check_name
+from server.changing import changing
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Nodes:
         check_name("robot", name)
         pem(line)
         key = " ".join(line.split()[:2])
-        with self._alone():
+        with changing(self._path, field="--state_dir"):
             keys, removed = self._read()
             for other, known in keys.items():
                 if other != name and known == key:
@@ -103,22 +103,12 @@ class Nodes:
         Raises:
             ConfigError: there is none of that name.
         """
-        with self._alone():
+        with changing(self._path, field="--state_dir"):
             keys, removed = self._read()
             key = keys.pop(name, None)
             if key is None:
                 raise ConfigError("isn't registered", field="robot", value=name)
             self._write(keys, [*removed, key])
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Of two that add at the same time, neither loses what the other added."""
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(alone(self._path.parent))
-            except OSError as error:
-                raise self._unwritten(error) from error
-            yield
 
     def _read(self) -> tuple[dict[str, str], list[str]]:
         try:
@@ -133,15 +123,7 @@ class Nodes:
 
     def _write(self, keys: Mapping[str, str], removed: Sequence[str]) -> None:
         text = json.dumps({"robots": keys, "removed": removed}, indent=1, sort_keys=True)
-        try:
-            write_text(self._path, text)
-        except OSError as error:
-            raise self._unwritten(error) from error
-
-    def _unwritten(self, error: OSError) -> ConfigError:
-        return ConfigError(
-            f"can't be written: {error.strerror}", field="--state_dir", value=self._path
-        )
+        write_text(self._path, text)
 
 
 def reconcile(wanted: Mapping[str, str], control: Control) -> dict[int, str]:

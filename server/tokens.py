@@ -6,18 +6,17 @@ A token is 256 random bits: one round of SHA-256 hides it, there is nothing to g
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
-from agent.policy.atomic import alone, replacing
+from agent.policy.atomic import replacing
 from robots.errors import ConfigError
 from robots.names import check_name
+from server.changing import changing
 
 _MODE = 0o600
 
@@ -43,7 +42,7 @@ class Tokens:
         Raises:
             ConfigError: it can't be written.
         """
-        with self._alone():
+        with changing(self._path, field="--tokens"):
             if not self._path.exists():
                 self._write({})
 
@@ -71,7 +70,7 @@ class Tokens:
         """
         check_name("robot", robot)
         token = secrets.token_urlsafe(32)
-        with self._alone():
+        with changing(self._path, field="--tokens"):
             self._write({**self._read(), robot: _digest(token)})
         return token
 
@@ -81,21 +80,11 @@ class Tokens:
         Raises:
             ConfigError: it has none.
         """
-        with self._alone():
+        with changing(self._path, field="--tokens"):
             digests = dict(self._read())
             if digests.pop(robot, None) is None:
                 raise ConfigError("has no token", field="robot", value=robot)
             self._write(digests)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Of two that add at the same time, neither loses what the other added."""
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(alone(self._path.parent))
-            except OSError as error:
-                raise _unwritten(self._path, error) from error
-            yield
 
     def _read(self) -> dict[str, str]:
         try:
@@ -118,21 +107,14 @@ class Tokens:
         return self._digests
 
     def _write(self, digests: dict[str, str]) -> None:
-        try:
-            with replacing(self._path) as temporary:
-                temporary.touch(_MODE)
-                temporary.write_text(json.dumps(digests, indent=1), encoding="utf-8")
-                if self._path.exists():
-                    # root may add a token; the server, which is not root, must still read them.
-                    before = self._path.stat()
-                    os.chown(temporary, before.st_uid, before.st_gid)
-                    temporary.chmod(before.st_mode & 0o777)
-        except OSError as error:
-            raise _unwritten(self._path, error) from error
-
-
-def _unwritten(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"can't be written: {error.strerror}", field="--tokens", value=path)
+        with replacing(self._path) as temporary:
+            temporary.touch(_MODE)
+            temporary.write_text(json.dumps(digests, indent=1), encoding="utf-8")
+            if self._path.exists():
+                # root may add a token; the server, which is not root, must still read them.
+                before = self._path.stat()
+                os.chown(temporary, before.st_uid, before.st_gid)
+                temporary.chmod(before.st_mode & 0o777)
 
 
 def _digest(token: str) -> str:
